@@ -1,0 +1,486 @@
+// The table of operations that a backend fills in: plain C, the only header that a plugin includes.
+//
+// Conventions
+//   Matrices are row-major fp32, dense unless a leading dimension (ld_*, in elements) is given.
+//   Pointers inside argument structs are *device* pointers of the backend's own allocator (for the CPU: host memory).
+//   A pointer marked "nullable" may be NULL: the input is absent or the output is not wanted. Every other pointer is required.
+//   Token sequences are packed without padding: sample s owns rows offsets[s] .. offsets[s+1]-1 of every [rows, *] matrix.
+//   Operations never allocate; scratch comes from ms_context's workspace, sized by `workspace_bytes` before the first run.
+//   Gradients "accumulate" (+=) unless `beta` says otherwise (0 = overwrite without reading, 1 = accumulate).
+//   Reductions have a fixed order that does not depend on the number of threads: same inputs, same bits.
+//   Letters: n rows, d features, k centres, B samples, T tokens, C channels, H heads, V vocabulary.
+#ifndef MENDSET_BACKEND_H
+#define MENDSET_BACKEND_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MS_BACKEND_ABI 1
+
+// Result of every call. Details of the last failure of a context: `last_error`.
+enum {
+  MS_OK = 0,
+  MS_INVALID_ARGUMENT = 1,
+  MS_UNSUPPORTED = 2,
+  MS_OUT_OF_MEMORY = 3,
+  MS_DEVICE = 4,
+};
+
+typedef struct ms_context ms_context;  // a backend's own state: device, stream, thread pool, workspace
+
+enum { MS_NORM_LAYER = 0, MS_NORM_RMS = 1 };
+enum { MS_ACTIVATION_NONE = 0, MS_ACTIVATION_GELU_TANH = 1, MS_ACTIVATION_GELU_ERF = 2 };
+enum { MS_LAYOUT_IN_OUT = 0, MS_LAYOUT_OUT_IN = 1 };  // how a weight matrix of a linear map is stored
+enum { MS_KL_FORWARD = 0, MS_KL_REVERSE = 1 };        // KL(reference || policy), KL(policy || reference)
+enum { MS_SAMPLE_GREEDY = 0, MS_SAMPLE_NUCLEUS = 1 };
+
+// out[t] = token_table[ids[t]] + position_table[positions[t]]
+typedef struct {
+  int64_t rows, width;
+  const int32_t* ids;           // [rows]
+  const int32_t* positions;     // [rows]
+  const float* token_table;     // [V, width]
+  const float* position_table;  // [positions, width], nullable
+  float* out;                   // [rows, width]
+} ms_embed_forward_args;
+
+// d_token_table[ids[t]] += d_out[t]; d_position_table[positions[t]] += d_out[t], rows in ascending order.
+typedef struct {
+  int64_t rows, width;
+  const int32_t* ids;
+  const int32_t* positions;
+  const float* d_out;       // [rows, width]
+  float* d_token_table;     // [V, width], nullable
+  float* d_position_table;  // [positions, width], nullable
+} ms_embed_backward_args;
+
+// y = (x - mean) * rstd * gain + bias (layer), y = x * rstd * gain (RMS: mean not written, bias ignored)
+typedef struct {
+  int64_t rows, width;
+  int32_t kind;
+  float epsilon;
+  const float* x;     // [rows, width]
+  const float* gain;  // [width]
+  const float* bias;  // [width], nullable
+  float* y;           // [rows, width]
+  float* mean;        // [rows], nullable
+  float* rstd;        // [rows], nullable
+} ms_norm_forward_args;
+
+// d_x = d_residual + gradient through the norm. d_x may be the same buffer as d_residual or d_y.
+typedef struct {
+  int64_t rows, width;
+  int32_t kind;
+  const float* x;
+  const float* gain;
+  const float* mean;        // [rows]
+  const float* rstd;        // [rows]
+  const float* d_y;         // [rows, width]
+  const float* d_residual;  // [rows, width], nullable
+  float* d_x;               // [rows, width], nullable
+  float* d_gain;            // [width], nullable, accumulates
+  float* d_bias;            // [width], nullable, accumulates
+} ms_norm_backward_args;
+
+// A linear map reads f(x), f = x_activation, so that only the activation's *input* is ever stored.
+// y = f(x) W + bias + residual. y may be the same buffer as residual.
+typedef struct {
+  int64_t rows, in, out;
+  const float* x;  // [rows, in], leading dimension ld_x
+  int64_t ld_x;
+  int32_t x_activation;
+  const float* w;  // [in, out] or [out, in], see layout
+  int32_t layout;
+  const float* bias;      // [out], nullable
+  const float* residual;  // [rows, out], leading dimension ld_y, nullable
+  float* y;               // [rows, out], leading dimension ld_y
+  int64_t ld_y;
+} ms_linear_forward_args;
+
+// d_x = beta * d_x + (d_y W^T) o f'(x): the gradient with respect to x before its activation.
+typedef struct {
+  int64_t rows, in, out;
+  const float* d_y;  // [rows, out], leading dimension ld_y
+  int64_t ld_y;
+  const float* w;
+  int32_t layout;
+  const float* x;  // [rows, in], leading dimension ld_x; nullable when x_activation is MS_ACTIVATION_NONE
+  int32_t x_activation;
+  float* d_x;  // [rows, in], leading dimension ld_x
+  int64_t ld_x;
+  float beta;
+} ms_linear_backward_input_args;
+
+// d_w = beta * d_w + f(x)^T d_y (in w's layout); d_bias = beta * d_bias + column sums of d_y.
+typedef struct {
+  int64_t rows, in, out;
+  const float* x;
+  int64_t ld_x;
+  int32_t x_activation;
+  const float* d_y;
+  int64_t ld_y;
+  float* d_w;  // nullable
+  int32_t layout;
+  float* d_bias;  // [out], nullable
+  float beta;
+} ms_linear_backward_weight_args;
+
+// Per-sample squared Frobenius norm of f(x)^T d_y without forming it where the Gram form is cheaper:
+//   sum over s,t of (A A^T)_st (B B^T)_st, A = f(x) and B = d_y restricted to the sample's rows.
+// weight_squares[s * stride] += ..., bias_squares[s * stride] += |sum_t B_t|^2. Sums in fp64.
+// One "sample" that spans all rows gives the squared norm of the whole batch's gradient.
+typedef struct {
+  int64_t rows, in, out, samples;
+  const int32_t* offsets;  // [samples + 1]
+  int64_t max_length;      // longest sample
+  const float* x;
+  int64_t ld_x;
+  int32_t x_activation;
+  const float* d_y;
+  int64_t ld_y;
+  double* weight_squares;  // nullable
+  double* bias_squares;    // nullable
+  int64_t stride;
+} ms_linear_sample_norm_args;
+
+// gain_squares[s * stride] += |sum_t xhat_t o d_y_t|^2; bias_squares[s * stride] += |sum_t d_y_t|^2
+typedef struct {
+  int64_t rows, width, samples;
+  int32_t kind;
+  const int32_t* offsets;
+  const float* x;
+  const float* mean;
+  const float* rstd;
+  const float* d_y;
+  double* gain_squares;  // nullable
+  double* bias_squares;  // nullable
+  int64_t stride;
+} ms_norm_sample_norm_args;
+
+// token_squares[s * stride] += sum over distinct tokens v of |sum_{t: ids[t]=v} e_t|^2
+// position_squares[s * stride] += sum over distinct positions of |sum e_t|^2
+// With a tied head the token term also needs 2 sum_{u,t} columns(u,t) (h_u . e_t): pass hidden and columns.
+typedef struct {
+  int64_t rows, width, samples;
+  const int32_t* offsets;
+  const int32_t* ids;
+  const int32_t* positions;
+  const float* e;                 // [rows, width]: gradient at the embedding sum
+  const float* hidden;            // [rows, width]: input of the tied head, nullable
+  const float* columns;           // nullable with hidden; per sample a [length, length] matrix: P[u, ids[t]]
+  const int64_t* column_offsets;  // [samples]: where a sample's matrix starts, in elements
+  double* token_squares;          // nullable
+  double* position_squares;       // nullable
+  int64_t stride;
+} ms_embed_sample_norm_args;
+
+// Copies P[u, ids[t]] for the given logits-gradient rows into the per-sample matrices of ms_embed_sample_norm_args.
+typedef struct {
+  int64_t rows, vocab;     // rows of p in this chunk
+  const float* p;          // [rows, V]: d loss / d logits
+  const int32_t* row_of;   // [rows]: the packed row u that p's row belongs to
+  const int32_t* sample_of;  // [rows]: its sample
+  const int32_t* offsets;
+  const int32_t* ids;
+  const int64_t* column_offsets;
+  float* columns;
+} ms_gather_columns_args;
+
+// Causal attention inside each sample, streaming softmax: query row i sees keys j <= i, i - j < window (window > 0).
+// Head h of q/k/v/out lies at columns h*head_dim ..; key/value head is h * kv_heads / heads.
+typedef struct {
+  int64_t rows, samples;
+  const int32_t* offsets;
+  int64_t max_length;
+  int32_t heads, kv_heads, head_dim, window;
+  float scale;
+  const float *q, *k, *v;  // leading dimension ld_qkv
+  int64_t ld_qkv;
+  float* out;  // [rows, heads * head_dim], leading dimension ld_out
+  int64_t ld_out;
+  float* lse;  // [rows, heads]: log of the softmax denominator (scaled scores), nullable
+} ms_attention_forward_args;
+
+typedef struct {
+  int64_t rows, samples;
+  const int32_t* offsets;
+  int64_t max_length;
+  int32_t heads, kv_heads, head_dim, window;
+  float scale;
+  const float *q, *k, *v;
+  int64_t ld_qkv;
+  const float* out;
+  const float* d_out;
+  int64_t ld_out;
+  const float* lse;
+  float *d_q, *d_k, *d_v;  // leading dimension ld_qkv, overwritten
+} ms_attention_backward_args;
+
+// Rotary position embedding in halves on the first `dims` columns of each head, in place; inverse for gradients.
+typedef struct {
+  int64_t rows;
+  const int32_t* positions;
+  int32_t heads, head_dim, dims, inverse;
+  float base;
+  float* x;  // leading dimension ld_x
+  int64_t ld_x;
+} ms_rotary_args;
+
+// One pass over rows of logits: statistics, losses and, if asked, the gradient written in place.
+// With p = softmax(z), r = softmax(reference), y = targets[t]:
+//   dz = ce_weight[t] * (p - onehot_y) + kl_weight[t] * { p - r (forward) | p o (log p - log r - KL) (reverse) }
+// margin = p_y - max_{j != y} p_j; el2n = |p - onehot_y|; argmax ties go to the lower id. Row sums in fp64.
+typedef struct {
+  int64_t rows, vocab;
+  float* logits;           // [rows, V], overwritten by dz when write_gradient
+  const int32_t* targets;  // [rows]; -1: no target (log_prob, margin, el2n of such rows are 0)
+  const float* ce_weight;  // [rows], nullable = 0
+  const float* reference;  // [rows, V] reference logits, nullable
+  const float* kl_weight;  // [rows], nullable = 0
+  int32_t kl_direction;
+  int32_t write_gradient;
+  double* log_prob;  // [rows], nullable
+  double* el2n;      // [rows], nullable
+  double* margin;    // [rows], nullable
+  double* kl;        // [rows], nullable
+  int32_t* argmax;   // [rows], nullable
+} ms_token_loss_args;
+
+typedef struct {
+  int64_t rows, width;
+  const int32_t* index;  // [rows]
+  const float* x;
+  float* out;  // out[i] = x[index[i]]
+} ms_gather_rows_args;
+
+typedef struct {
+  int64_t rows, width;
+  const int32_t* index;  // [rows], distinct
+  const float* x;
+  float* out;  // out[index[i]] = x[i]; other rows untouched
+} ms_scatter_rows_args;
+
+// out[s] = mean of x over the sample's rows, divided by max(|mean|, 1e-12) when normalize. Sums in fp64.
+typedef struct {
+  int64_t samples, width;
+  const int32_t* offsets;
+  const float* x;
+  int32_t normalize;
+  float* out;  // [samples, width]
+} ms_mean_pool_args;
+
+typedef struct {
+  int64_t count;
+  float value;
+  float* out;
+} ms_fill_args;
+
+// out[0] += sum of squares, fp64, fixed order
+typedef struct {
+  int64_t count;
+  const float* x;
+  double* out;
+} ms_sum_squares_args;
+
+// g' = grad_scale * g; v = alpha v + (1-alpha) g'^2; w -= lr * g' / (sqrt(v) + epsilon)
+typedef struct {
+  int64_t count;
+  float* w;
+  const float* g;
+  float* v;
+  float lr, alpha, epsilon, grad_scale;
+} ms_rmsprop_args;
+
+// Decoupled weight decay; step counts from 1 for the bias corrections.
+typedef struct {
+  int64_t count;
+  float* w;
+  const float* g;
+  float* m;
+  float* v;
+  float lr, beta1, beta2, epsilon, weight_decay, grad_scale;
+  int64_t step;
+} ms_adamw_args;
+
+// One new token per sequence: appends k, v at lengths[b] of the caches, attends over lengths[b] + 1 keys.
+typedef struct {
+  int64_t batch, capacity;
+  int32_t heads, kv_heads, head_dim, window;
+  float scale;
+  const float *q, *k, *v;  // [batch, *], leading dimension ld_qkv
+  int64_t ld_qkv;
+  const int32_t* slots;    // [batch]: row of the caches that a sequence owns
+  const int32_t* lengths;  // [batch]
+  float* k_cache;          // [slots, capacity, kv_heads * head_dim]
+  float* v_cache;
+  float* out;  // [batch, heads * head_dim]
+} ms_decode_attention_args;
+
+// Copies k and v rows of a packed prompt pass into the caches: row t of sample s goes to position t - offsets[s].
+typedef struct {
+  int64_t rows, samples, capacity, width;  // width = kv_heads * head_dim
+  const int32_t* offsets;
+  const int32_t* slots;  // [samples]
+  const float *k, *v;
+  int64_t ld_qkv;
+  float* k_cache;
+  float* v_cache;
+} ms_cache_fill_args;
+
+// Greedy: largest logit, lowest id on ties. Nucleus: logits / temperature, optional top_k first (0 = off), then the smallest
+// probability-sorted prefix (ties: lower id first) whose mass reaches top_p, crossing token kept; uniforms[b] in [0,1) picks.
+typedef struct {
+  int64_t rows, vocab;
+  const float* logits;
+  int32_t mode, top_k;
+  float temperature, top_p;
+  const double* uniforms;  // [rows], nullable when greedy
+  int32_t* ids;            // [rows]
+} ms_sample_tokens_args;
+
+// norms[i] = canonical chain sum of x[i]^2: acc = fma(x, x, acc), ascending coordinates.
+typedef struct {
+  int64_t n, d;
+  const float* x;
+  float* norms;
+} ms_row_norms_args;
+
+// For each row the centre of least v(i,j) = fma(-2, dot, c_norms[j]) with the canonical dot; ties to the lowest j.
+typedef struct {
+  int64_t n, k, d;
+  const float* x;
+  const float* centres;  // [k, d]
+  const float* c_norms;  // [k]
+  int32_t* labels;       // [n]
+  float* best;           // [n], nullable: v of the label
+  int32_t* second_label; // [n], nullable; -1 when k = 1
+  float* second;         // [n], nullable: second least v
+} ms_nearest_centre_args;
+
+// Squared distances by the one canonical routine: r = x_norm + c_norm - 2 dot clamped at 0; below 2^-10 (x_norm + c_norm) the
+// canonical chain of (x - c)^2 instead. m[i] = min(m[i], r(i, centre)); with nearest: the centre's number where r < m[i].
+typedef struct {
+  int64_t n, d, centres;
+  const float* x;
+  const float* x_norms;       // [n]
+  const float* c;             // [centres, d]
+  const float* c_norms;       // [centres]
+  float* m;                   // [n]
+  int32_t first_number;       // number of c[0]
+  int32_t* nearest;           // [n], nullable
+} ms_min_distance_args;
+
+// Largest m[i] among rows with taken[i] == 0; ties to the lowest index; index -1 when none.
+typedef struct {
+  int64_t n;
+  const float* m;
+  const uint8_t* taken;
+  float* value;    // [1]
+  int64_t* index;  // [1]
+} ms_argmax_args;
+
+// sums[k, d] and counts[k] of rows by label in fp64, fixed order (quantised as in performance.md 2.3 or by fixed row blocks).
+typedef struct {
+  int64_t n, k, d;
+  const float* x;
+  const int32_t* labels;
+  double* sums;     // overwritten
+  int64_t* counts;  // overwritten
+} ms_label_sums_args;
+
+// out = (x - mean)^T (x - mean) / (n - 1), fp64 [d, d]; mean is an input (fp64 [d]).
+typedef struct {
+  int64_t n, d;
+  const float* x;
+  const double* mean;
+  double* out;
+} ms_covariance_args;
+
+// y = (x - mean) components^T; components [r, d] fp64, y fp32
+typedef struct {
+  int64_t n, d, r;
+  const float* x;
+  const double* mean;
+  const double* components;
+  float* y;  // [n, r]
+} ms_project_args;
+
+// mean of every column, fp64, fixed order
+typedef struct {
+  int64_t n, d;
+  const float* x;
+  double* mean;
+} ms_column_means_args;
+
+#define MS_OPERATIONS(X) \
+  X(embed_forward)         \
+  X(embed_backward)        \
+  X(norm_forward)          \
+  X(norm_backward)         \
+  X(linear_forward)        \
+  X(linear_backward_input) \
+  X(linear_backward_weight) \
+  X(linear_sample_norm)    \
+  X(norm_sample_norm)      \
+  X(embed_sample_norm)     \
+  X(gather_columns)        \
+  X(attention_forward)     \
+  X(attention_backward)    \
+  X(rotary)                \
+  X(token_loss)            \
+  X(gather_rows)           \
+  X(scatter_rows)          \
+  X(mean_pool)             \
+  X(fill)                  \
+  X(sum_squares)           \
+  X(rmsprop)               \
+  X(adamw)                 \
+  X(decode_attention)      \
+  X(cache_fill)            \
+  X(sample_tokens)         \
+  X(row_norms)             \
+  X(nearest_centre)        \
+  X(min_distance)          \
+  X(argmax)                \
+  X(label_sums)            \
+  X(covariance)            \
+  X(project)               \
+  X(column_means)
+
+typedef struct {
+  int32_t abi;       // MS_BACKEND_ABI of the backend; checked before anything else is read
+  const char* name;  // "cpu", "plain", "cuda"
+
+  // Usable on this machine? On failure writes one sentence why into `reason` (always terminated).
+  int32_t (*probe)(char* reason, size_t reason_size);
+  // threads: CPU worker count, 0 = all cores. Contexts are independent; a context runs one operation at a time.
+  int32_t (*create)(int32_t threads, ms_context** out);
+  void (*destroy)(ms_context*);
+  const char* (*last_error)(ms_context*);
+  // Short description for results: instruction set or device, e.g. "avx2", "NVIDIA H200".
+  const char* (*device)(ms_context*);
+
+  int32_t (*alloc)(ms_context*, size_t bytes, void** out);  // 64-byte aligned, zeroed
+  void (*free)(ms_context*, void*);
+  int32_t (*upload)(ms_context*, void* destination, const void* host, size_t bytes);
+  int32_t (*download)(ms_context*, void* host, const void* source, size_t bytes);
+  int32_t (*copy)(ms_context*, void* destination, const void* source, size_t bytes);
+  int32_t (*synchronize)(ms_context*);
+
+#define MS_FIELD(name) int32_t (*name)(ms_context*, const ms_##name##_args*);
+  MS_OPERATIONS(MS_FIELD)
+#undef MS_FIELD
+} ms_backend;
+
+// The one symbol that a plugin exports.
+typedef const ms_backend* (*ms_backend_entry)(void);
+#define MS_BACKEND_ENTRY "mendset_backend"
+
+#ifdef __cplusplus
+}
+#endif
+#endif
