@@ -1,0 +1,38 @@
+// JavaScript values to C++ and back. A reader returns false after it has thrown; the caller returns at once.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "addon/node.h"
+#include "core/status.h"
+#include "model/language_model.h"
+
+namespace mendset::addon {
+
+// Arrays that native code borrows; they stay alive (and so do their buffers) until the pins are dropped.
+using Pins = std::vector<Napi::ObjectReference>;
+
+// An Error whose `code` is one of mendset's error codes.
+Napi::Error make_error(Napi::Env env, const Status& status);
+void throw_status(Napi::Env env, const Status& status);
+// False, and thrown, when the status is a failure.
+bool succeeded(Napi::Env env, const Status& status);
+
+bool read_string(const Napi::Value& value, const char* name, std::string* out);
+bool read_number(const Napi::Value& value, const char* name, double* out);
+bool read_integer(const Napi::Value& value, const char* name, int64_t low, int64_t high, int64_t* out);
+bool read_boolean(const Napi::Value& value, const char* name, bool* out);
+bool read_uint64(const Napi::Value& value, const char* name, uint64_t* out);  // a BigInt
+
+// Typed arrays by element type, byteOffset honoured. count < 0: any length. The array is pinned.
+bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<float>* out);
+bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<double>* out);
+bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<int32_t>* out);
+bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<uint32_t>* out);
+bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<uint8_t>* out);
+
+bool read_batch(const Napi::Value& value, const char* name, Pins& pins, PackedBatch* out);
+
+}  // namespace mendset::addon

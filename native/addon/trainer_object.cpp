@@ -1,0 +1,174 @@
+#include <utility>
+
+#include "addon/arguments.h"
+#include "addon/environment.h"
+#include "addon/model_object.h"
+#include "addon/task_object.h"
+
+namespace mendset::addon {
+
+Napi::Object TrainerObject::create(Napi::Env env, std::shared_ptr<Trainer> trainer) {
+  return Environment::of(env).trainer_class.New({Napi::External<std::shared_ptr<Trainer>>::New(env, &trainer)});
+}
+
+void TrainerObject::define(Napi::Env env) {
+  Environment::of(env).trainer_class = Napi::Persistent(DefineClass(
+      env, "NativeTrainer",
+      {InstanceMethod<&TrainerObject::make_step_task>("stepTask"), InstanceMethod<&TrainerObject::poisoned>("poisoned"),
+       InstanceMethod<&TrainerObject::bytes>("bytes"), InstanceMethod<&TrainerObject::save_state>("saveState"),
+       InstanceMethod<&TrainerObject::load_state>("loadState"), InstanceMethod<&TrainerObject::snapshot>("snapshot"),
+       InstanceMethod<&TrainerObject::restore>("restore"), InstanceMethod<&TrainerObject::dispose>("dispose")}));
+}
+
+TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {
+  if (info.Length() != 1 || !info[0].IsExternal()) {
+    throw_status(info.Env(), failure(Code::invalid_argument, "A native trainer is made by createTrainer, not by `new`."));
+    return;
+  }
+  trainer_ = *info[0].As<Napi::External<std::shared_ptr<Trainer>>>().Data();
+}
+
+bool TrainerObject::alive(Napi::Env env) const {
+  if (trainer_) return true;
+  throw_status(env, failure(Code::invalid_argument, "The trainer has been disposed."));
+  return false;
+}
+
+namespace {
+
+template <typename E>
+bool read_choice(const Napi::Object& object, const char* name, std::initializer_list<std::pair<const char*, E>> choices, E* out) {
+  std::string text;
+  if (!read_string(object.Get(name), name, &text)) return false;
+  for (const auto& [word, value] : choices) {
+    if (text == word) {
+      *out = value;
+      return true;
+    }
+  }
+  throw_status(object.Env(), failure(Code::invalid_argument, "The value '%s' is not one that %s can have.", text.c_str(), name));
+  return false;
+}
+
+bool read_float(const Napi::Object& object, const char* name, float* out) {
+  double number = 0;
+  if (!read_number(object.Get(name), name, &number)) return false;
+  *out = static_cast<float>(number);
+  return true;
+}
+
+bool read_optional_batch(const Napi::Object& object, const char* name, Pins& pins, PackedBatch* out) {
+  const Napi::Value value = object.Get(name);
+  return value.IsUndefined() || read_batch(value, name, pins, out);
+}
+
+template <typename T>
+bool read_optional_array(const Napi::Object& object, const char* name, Pins& pins, std::span<const T>* out) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return true;
+  std::span<T> array;
+  if (!read_array(value, name, -1, pins, &array)) return false;
+  *out = array;
+  return true;
+}
+
+bool read_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
+  if (!value.IsObject()) {
+    throw_status(value.Env(), failure(Code::invalid_argument, "Expected a step request object."));
+    return false;
+  }
+  const auto object = value.As<Napi::Object>();
+  int64_t block = 0;
+  if (!read_choice<StepRequest::Loss>(object, "loss",
+                                      {{"none", StepRequest::Loss::none}, {"ce", StepRequest::Loss::ce}, {"dpo", StepRequest::Loss::dpo}}, &out->loss) ||
+      !read_float(object, "weightRepair", &out->weight_repair) || !read_float(object, "weightKl", &out->weight_kl) ||
+      !read_boolean(object.Get("sequenceSum"), "sequenceSum", &out->sequence_sum) || !read_optional_batch(object, "chosen", pins, &out->chosen) ||
+      !read_optional_batch(object, "rejected", pins, &out->rejected) ||
+      !read_optional_array<double>(object, "referenceChosen", pins, &out->reference_chosen) ||
+      !read_optional_array<double>(object, "referenceRejected", pins, &out->reference_rejected) || !read_float(object, "beta", &out->beta) ||
+      !read_optional_batch(object, "normal", pins, &out->normal) || !read_optional_array<float>(object, "referenceHidden", pins, &out->reference_hidden) ||
+      !read_choice<int>(object, "klDirection", {{"forward", MS_KL_FORWARD}, {"reverse", MS_KL_REVERSE}}, &out->kl_direction) ||
+      !read_choice<Slice>(object, "slice",
+                          {{"all", Slice::all}, {"block", Slice::block}, {"most-sensitive", Slice::most_sensitive}, {"least-sensitive", Slice::least_sensitive}},
+                          &out->slice) ||
+      !read_integer(object.Get("block"), "block", 0, 1'000'000, &block) || !read_optional_batch(object, "sensitivity", pins, &out->sensitivity) ||
+      !read_boolean(object.Get("update"), "update", &out->update) || !read_float(object, "lr", &out->lr) || !read_float(object, "clipNorm", &out->clip_norm)) {
+    return false;
+  }
+  out->block = static_cast<int>(block);
+  return true;
+}
+
+Napi::Float64Array to_array(Napi::Env env, const std::vector<double>& values) {
+  Napi::Float64Array out = Napi::Float64Array::New(env, values.size());
+  std::copy(values.begin(), values.end(), out.Data());
+  return out;
+}
+
+Napi::Value to_object(Napi::Env env, const StepResult& r) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("loss", r.loss);
+  out.Set("lossRepair", r.loss_repair);
+  out.Set("lossKl", r.loss_kl);
+  out.Set("gradientNorm", r.gradient_norm);
+  out.Set("scoredTokens", static_cast<double>(r.scored_tokens));
+  out.Set("tokens", static_cast<double>(r.tokens));
+  out.Set("block", r.block);
+  out.Set("sensitivities", to_array(env, r.sensitivities));
+  out.Set("pairMargins", to_array(env, r.pair_margins));
+  out.Set("flops", r.flops);
+  return out;
+}
+
+}  // namespace
+
+Napi::Value TrainerObject::make_step_task(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Pins pins;
+  StepRequest request;
+  if (!alive(env) || !read_request(info[0], pins, &request)) return env.Undefined();
+  auto result = std::make_shared<StepResult>();
+  std::unique_ptr<Task> task;
+  if (!succeeded(env, step_task(trainer_, request, result.get(), &task))) return env.Undefined();
+  return TaskObject::create(
+      env, std::move(task), std::move(pins), [result](Napi::Env e) { return to_object(e, *result); }, result);
+}
+
+Napi::Value TrainerObject::poisoned(const Napi::CallbackInfo& info) {
+  if (!alive(info.Env())) return info.Env().Undefined();
+  return Napi::Boolean::New(info.Env(), trainer_poisoned(*trainer_));
+}
+
+Napi::Value TrainerObject::bytes(const Napi::CallbackInfo& info) {
+  if (!alive(info.Env())) return info.Env().Undefined();
+  return Napi::Number::New(info.Env(), static_cast<double>(trainer_bytes(*trainer_)));
+}
+
+Napi::Value TrainerObject::save_state(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (alive(info.Env()) && read_string(info[0], "path", &path)) succeeded(info.Env(), save_trainer_state(*trainer_, path));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::load_state(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (alive(info.Env()) && read_string(info[0], "path", &path)) succeeded(info.Env(), load_trainer_state(*trainer_, path));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::snapshot(const Napi::CallbackInfo& info) {
+  if (alive(info.Env())) succeeded(info.Env(), snapshot_weights(*trainer_));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::restore(const Napi::CallbackInfo& info) {
+  if (alive(info.Env())) succeeded(info.Env(), restore_weights(*trainer_));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::dispose(const Napi::CallbackInfo& info) {
+  trainer_.reset();
+  return info.Env().Undefined();
+}
+
+}  // namespace mendset::addon

@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+
+import { MendsetError } from './errors.ts';
+import { fileError } from './files.ts';
+
+/** SHA-256 of bytes or of a UTF-8 text, as 64 hexadecimal digits. Pieces of a list are hashed in order, without separators. */
+export function sha256Hex(content: string | Uint8Array | Iterable<string | Uint8Array>): string {
+  const hash = createHash('sha256');
+  if (typeof content === 'string' || content instanceof Uint8Array) hash.update(content);
+  else for (const piece of content) hash.update(piece);
+  return hash.digest('hex');
+}
+
+/** SHA-256 of a file's bytes, read as a stream. Rejects with `not-found` or `io`. */
+export async function sha256File(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
+  } catch (error) {
+    throw fileError(error, path, 'read');
+  }
+  return hash.digest('hex');
+}
+
+/**
+ * SHA-256 of several files. One path gives the plain hash of the file; more give the hash of their hashes (64 hexadecimal digits
+ * each, in the given order), so that bytes moved from one file to the next change the result.
+ */
+export async function sha256Files(paths: readonly string[]): Promise<string> {
+  if (paths.length === 0) throw new MendsetError('invalid-argument', 'Expected at least one file to hash but received none.');
+  const hashes: string[] = [];
+  for (const path of paths) hashes.push(await sha256File(path));
+  return hashes.length === 1 ? (hashes[0] as string) : sha256Hex(hashes);
+}
+
+/** The same as {@link sha256Hex}. */
+export const sha256: typeof sha256Hex = sha256Hex;

@@ -1,0 +1,176 @@
+/**
+ * The typed description of every function of the native addon. Only this folder touches the addon.
+ * A crossing moves a matrix or a decision, never an element. Input arrays are borrowed until the task is disposed.
+ */
+
+/** A long computation, driven in bounded steps. */
+export interface NativeTask {
+  /** Computes for about `budgetMs` on a libuv thread and reports progress. One step at a time per environment, in order. */
+  step(budgetMs: number): Promise<{ done: number; total: number; finished: boolean }>;
+  /** Releases native memory and the borrowed arrays. Idempotent. */
+  dispose(): void;
+}
+
+/** Token sequences packed without padding. */
+export interface PackedBatch {
+  /** [tokens] */
+  readonly ids: Int32Array;
+  /** [samples + 1], from 0, strictly ascending */
+  readonly offsets: Int32Array;
+  /** [tokens] 1 = scored target; absent = every token but each sample's first */
+  readonly mask?: Uint8Array | undefined;
+  /** [tokens]; absent = 0, 1, 2 .. in each sample */
+  readonly positions?: Int32Array | undefined;
+}
+
+export interface NativeModelSummary {
+  readonly family: string;
+  readonly layers: number;
+  readonly width: number;
+  readonly heads: number;
+  readonly vocab: number;
+  readonly context: number;
+  readonly parameters: number;
+  readonly bytes: number;
+  /** -1 when the config names none */
+  readonly eos: number;
+  readonly tiedHead: boolean;
+  readonly storedDtype: string;
+  readonly backend: string;
+  readonly device: string;
+  readonly threads: number;
+}
+
+export interface NativeTensorInfo {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly count: number;
+  /** -1 for embeddings, final norm and head */
+  readonly block: number;
+}
+
+/** Opaque handle of weights on a backend. */
+export interface NativeModel {
+  summary(): NativeModelSummary;
+  tensors(): NativeTensorInfo[];
+  readTensor(name: string, out: Float32Array): void;
+  writeTensor(name: string, values: Float32Array): void;
+  copy(): NativeModel;
+  dispose(): void;
+}
+
+export interface NativeScoreOutputs {
+  logProb?: Float64Array;
+  el2n?: Float64Array;
+  margin?: Float64Array;
+  argmax?: Int32Array;
+  hidden?: Float32Array;
+  embedding?: Float32Array;
+  normalizeEmbedding?: boolean;
+  logits?: Float32Array;
+}
+
+export interface NativeOptimizerOptions {
+  kind: 'rmsprop' | 'adamw';
+  alpha?: number;
+  beta1?: number;
+  beta2?: number;
+  epsilon?: number;
+  weightDecay?: number;
+}
+
+export interface NativeStepRequest {
+  loss: 'none' | 'ce' | 'dpo';
+  weightRepair: number;
+  weightKl: number;
+  sequenceSum: boolean;
+  chosen?: PackedBatch | undefined;
+  rejected?: PackedBatch | undefined;
+  /** [samples] summed reference log-probabilities */
+  referenceChosen?: Float64Array | undefined;
+  referenceRejected?: Float64Array | undefined;
+  beta: number;
+  normal?: PackedBatch | undefined;
+  /** [normal tokens, width] */
+  referenceHidden?: Float32Array | undefined;
+  klDirection: 'forward' | 'reverse';
+  slice: 'all' | 'block' | 'most-sensitive' | 'least-sensitive';
+  block: number;
+  sensitivity?: PackedBatch | undefined;
+  update: boolean;
+  lr: number;
+  /** 0 = off */
+  clipNorm: number;
+}
+
+export interface NativeStepResult {
+  loss: number;
+  lossRepair: number;
+  lossKl: number;
+  gradientNorm: number;
+  scoredTokens: number;
+  tokens: number;
+  /** -1 = all */
+  block: number;
+  sensitivities: Float64Array;
+  pairMargins: Float64Array;
+  flops: number;
+}
+
+export interface NativeTrainer {
+  stepTask(request: NativeStepRequest): NativeTask & { result(): NativeStepResult };
+  poisoned(): boolean;
+  bytes(): number;
+  saveState(path: string): void;
+  loadState(path: string): void;
+  snapshot(): void;
+  restore(): void;
+  dispose(): void;
+}
+
+export interface NativeGenerateOptions {
+  maxNewTokens: number;
+  greedy: boolean;
+  temperature: number;
+  topP: number;
+  topK: number;
+  eos: number;
+  seed: bigint;
+  subs: Uint32Array;
+}
+
+export interface NativeBackendReport {
+  name: string;
+  usable: boolean;
+  detail: string;
+}
+
+export interface NativeBinding {
+  info(): {
+    compiler: string;
+    /** instruction set that the CPU backend uses here */
+    isa: string;
+    isasAvailable: string[];
+    threads: number;
+    backends: NativeBackendReport[];
+  };
+  openPlugin(path: string): void;
+
+  loadModelTask(directory: string, backend: string, threads: number): NativeTask & { result(): NativeModel };
+  createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;
+  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'BF16', shardBytes: number): NativeTask;
+  scoreTask(model: NativeModel, batch: PackedBatch, outputs: NativeScoreOutputs): NativeTask;
+  /** squares: [samples, tensors] */
+  gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;
+  /** loss: [1]; gradients: one array per tensor, in the order of `tensors()` */
+  gradientTask(model: NativeModel, batch: PackedBatch, loss: Float64Array, gradients: Float32Array[]): NativeTask;
+  createTrainer(model: NativeModel, reference: NativeModel | null, options: NativeOptimizerOptions): NativeTrainer;
+  generateTask(
+    model: NativeModel,
+    prompts: PackedBatch,
+    options: NativeGenerateOptions,
+    ids: Int32Array,
+    lengths: Int32Array,
+    stopped: Uint8Array,
+  ): NativeTask;
+}
