@@ -33,6 +33,3 @@ export async function sha256Files(paths: readonly string[]): Promise<string> {
   for (const path of paths) hashes.push(await sha256File(path));
   return hashes.length === 1 ? (hashes[0] as string) : sha256Hex(hashes);
 }
-
-/** The same as {@link sha256Hex}. */
-export const sha256: typeof sha256Hex = sha256Hex;
