@@ -1,0 +1,23 @@
+// Kernels on arrays and rows: adding, filling, summing, pooling.
+#pragma once
+
+#include <cstdint>
+
+namespace mendset::cpu {
+
+struct RowKernels {
+  void (*add)(float* y, const float* x, int64_t n);                      // y += x
+  void (*add_two)(float* y, const float* a, const float* b, int64_t n);  // y = a + b
+  void (*scale)(float* y, float factor, int64_t n);                      // y *= factor
+  double (*squares)(const float* x, int64_t n);                          // sum of x^2, fp64
+  // mean of `rows` rows of x, divided by max(|mean|, 1e-12) when normalize; sums [width] is scratch
+  void (*mean_pool)(const float* x, int64_t rows, int64_t width, bool normalize, double* sums, float* out);
+  // sums [2, width] is scratch; adds |sum_t xhat_t o d_y_t|^2 and |sum_t d_y_t|^2 (nullable)
+  void (*norm_squares)(const float* x, const float* d_y, const float* mean, const float* rstd, int64_t rows, int64_t width,
+                       float* sums, double* gain_square, double* bias_square);
+  // 2 sum_{u,t} columns[u, t] (hidden_u . e_t) over one sample; scratch [4, width]
+  double (*tied_product)(const float* columns, const float* hidden, const float* e, int64_t length, int64_t width,
+                         float* scratch);
+};
+
+}  // namespace mendset::cpu

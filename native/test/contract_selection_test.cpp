@@ -1,0 +1,195 @@
+// Distances, labels, farthest-first minima and matrix statistics. Whatever decides an index must equal the plain backend bit for bit.
+#include "test/contract.h"
+
+using namespace mendset;
+using namespace mendset::test;
+
+namespace {
+
+constexpr Bound kEqual{};
+
+std::vector<float> norms_of(const std::vector<float>& x, int64_t d) {
+  std::vector<float> norms(d > 0 ? x.size() / static_cast<size_t>(d) : 0);
+  for (size_t i = 0; i < norms.size(); ++i) {
+    float sum = 0;
+    for (int64_t p = 0; p < d; ++p) sum = std::fma(x[i * static_cast<size_t>(d) + static_cast<size_t>(p)], x[i * static_cast<size_t>(d) + static_cast<size_t>(p)], sum);
+    norms[i] = sum;
+  }
+  return norms;
+}
+
+// Points on a coarse grid: many exact ties and duplicates.
+std::vector<float> grid_values(int64_t count, uint64_t seed) {
+  std::vector<float> values(static_cast<size_t>(count));
+  const std::vector<int32_t> integers = integer_values(count, 3, seed);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(integers[i]);
+  return values;
+}
+
+std::string label(const char* operation, int64_t n, int64_t k, int64_t d) {
+  return std::string(operation) + " n " + std::to_string(n) + " k " + std::to_string(k) + " d " + std::to_string(d);
+}
+
+void row_norms(int64_t n, int64_t d) {
+  const Guarded<float> x(normal_values(n * d, 1));
+  contract(label("row_norms", n, 0, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> norms(n);
+    const ms_row_norms_args args{n, d, x.data(), norms.data()};
+    outputs.result(table.row_norms(context, &args));
+    outputs.add("norms", norms);
+  });
+}
+
+void nearest_centre(int64_t n, int64_t k, int64_t d, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1), centres = ties ? grid_values(k * d, 2) : normal_values(k * d, 2);
+  const Guarded<float> x(points), c(centres), c_norms(norms_of(centres, d));
+  for (const bool all : {false, true}) {
+    contract(label("nearest_centre", n, k, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<int32_t> labels(n), second_label(n);
+      Guarded<float> best(n), second(n);
+      const ms_nearest_centre_args args{n, k, d, x.data(), c.data(), c_norms.data(), labels.data(), all ? best.data() : nullptr,
+                                        all ? second_label.data() : nullptr, all ? second.data() : nullptr};
+      outputs.result(table.nearest_centre(context, &args));
+      outputs.add("labels", labels);
+      outputs.add("best", best);
+      outputs.add("second_label", second_label);
+      outputs.add("second", second);
+    });
+  }
+}
+
+void min_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1);
+  std::vector<float> chosen = ties ? grid_values(centres * d, 2) : normal_values(centres * d, 2);
+  if (n > 1 && centres > 0) std::copy_n(points.begin() + d, d, chosen.begin());  // a distance of exactly zero
+  const Guarded<float> x(points), x_norms(norms_of(points, d)), c(chosen), c_norms(norms_of(chosen, d));
+  for (const bool with_nearest : {false, true}) {
+    contract(label("min_distance", n, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<float> m(n, 1.5f * static_cast<float>(d));
+      Guarded<int32_t> nearest(n, -1);
+      const ms_min_distance_args args{n, d, centres, x.data(), x_norms.data(), c.data(), c_norms.data(), m.data(), 7, with_nearest ? nearest.data() : nullptr};
+      outputs.result(table.min_distance(context, &args));
+      outputs.add("m", m);
+      outputs.add("nearest", nearest);
+    });
+  }
+}
+
+void argmax(int64_t n, uint32_t taken_of_four, bool ties) {
+  const Guarded<float> m(ties ? grid_values(n, 1) : normal_values(n, 1));
+  const std::vector<int32_t> draws = integer_values(n, 4, 3);
+  Guarded<uint8_t> taken(n);
+  for (int64_t i = 0; i < n; ++i) taken.data()[i] = static_cast<uint32_t>(draws[static_cast<size_t>(i)]) < taken_of_four ? 1 : 0;
+  contract(label("argmax", n, taken_of_four, 0), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> value(1);
+    Guarded<int64_t> index(1);
+    const ms_argmax_args args{n, m.data(), taken.data(), value.data(), index.data()};
+    outputs.result(table.argmax(context, &args));
+    outputs.add("value", value);
+    outputs.add("index", index);
+  });
+}
+
+void label_sums(int64_t n, int64_t k, int64_t d, float scale) {
+  const Guarded<float> x(normal_values(n * d, 1, scale));
+  const std::vector<int32_t> labels = integer_values(n, static_cast<uint32_t>(k), 2);
+  contract(label("label_sums", n, k, d), {1e-9 * scale, 1e-9}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<double> sums(k * d);
+    Guarded<int64_t> counts(k);
+    const ms_label_sums_args args{n, k, d, x.data(), labels.data(), sums.data(), counts.data()};
+    outputs.result(table.label_sums(context, &args));
+    outputs.add("sums", sums);
+    outputs.add("counts", counts);
+  });
+}
+
+// Sums of permuted rows are the same bits: they are exact.
+void label_sums_in_any_order() {
+  const int64_t n = 1000, k = 7, d = 33;
+  std::vector<float> x = normal_values(n * d, 1);
+  std::vector<int32_t> labels = integer_values(n, static_cast<uint32_t>(k), 2);
+  const ms_backend& table = *mendset_cpu_backend();
+  ms_context* context = nullptr;
+  CHECK(table.create(2, &context) == MS_OK);
+  std::vector<double> forward(static_cast<size_t>(k * d)), backward(static_cast<size_t>(k * d));
+  std::vector<int64_t> counts(static_cast<size_t>(k));
+  ms_label_sums_args args{n, k, d, x.data(), labels.data(), forward.data(), counts.data()};
+  CHECK(table.label_sums(context, &args) == MS_OK);
+  for (int64_t i = 0; i < n / 2; ++i) {
+    std::swap(labels[static_cast<size_t>(i)], labels[static_cast<size_t>(n - 1 - i)]);
+    std::swap_ranges(x.begin() + i * d, x.begin() + (i + 1) * d, x.begin() + (n - 1 - i) * d);
+  }
+  args.sums = backward.data();
+  CHECK(table.label_sums(context, &args) == MS_OK);
+  CHECK(forward == backward);
+  labels[3] = 7;
+  CHECK(table.label_sums(context, &args) == MS_INVALID_ARGUMENT);
+  CHECK(table.last_error(context)[0] != '\0');
+  table.destroy(context);
+}
+
+void statistics(int64_t n, int64_t d, int64_t r) {
+  const Guarded<float> x(normal_values(n * d, 1));
+  std::vector<double> mean_values(static_cast<size_t>(d)), component_values(static_cast<size_t>(r * d));
+  RandomStream stream(5, 1);
+  for (double& value : mean_values) value = 0.1 * stream.normal();
+  for (double& value : component_values) value = stream.normal();
+  const Guarded<double> mean(mean_values), components(component_values);
+  contract(label("column_means", n, 0, d), {1e-13, 1e-13}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<double> out(d);
+    const ms_column_means_args args{n, d, x.data(), out.data()};
+    outputs.result(table.column_means(context, &args));
+    outputs.add("mean", out);
+  });
+  if (n >= 2) {
+    contract(label("covariance", n, 0, d), {1e-12, 1e-12}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<double> out(d * d);
+      const ms_covariance_args args{n, d, x.data(), mean.data(), out.data()};
+      outputs.result(table.covariance(context, &args));
+      outputs.add("covariance", out);
+    });
+  }
+  contract(label("project", n, r, d), {1e-6, 1e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> y(n * r);
+    const ms_project_args args{n, d, r, x.data(), mean.data(), components.data(), y.data()};
+    outputs.result(table.project(context, &args));
+    outputs.add("y", y);
+  });
+}
+
+}  // namespace
+
+int main() {
+  for (const int64_t n : {0, 1, 31, 33, 97, 4097}) {
+    for (const int64_t d : {1, 31, 33, 97}) {
+      row_norms(n, d);
+      statistics(n, d, std::min<int64_t>(d, 5));
+      label_sums(n, 5, d, 1.0f);
+    }
+    for (const uint32_t taken : {0u, 1u, 3u, 4u}) {
+      argmax(n, taken, false);
+      argmax(n, taken, true);
+    }
+  }
+  row_norms(33, 4097);
+  argmax(40001, 1, true);
+  statistics(2100, 33, 17);
+  label_sums(97, 3, 4097, 1e30f);
+  label_sums(31, 2, 33, 0.0f);
+  label_sums_in_any_order();
+  for (const bool ties : {false, true}) {
+    for (const int64_t n : {0, 1, 31, 33, 97, 600}) {
+      for (const int64_t k : {1, 2, 4, 12, 13, 31, 97}) {
+        for (const int64_t d : {1, 31, 97}) nearest_centre(n, k, d, ties);
+      }
+      for (const int64_t centres : {0, 1, 5, 13, 33}) {
+        for (const int64_t d : {1, 31, 97}) min_distance(n, centres, d, ties);
+      }
+    }
+    nearest_centre(33, 4097, 5, ties);
+    nearest_centre(97, 500, 900, ties);
+    min_distance(33, 4, 4097, ties);
+    min_distance(33, 500, 400, ties);
+  }
+  return finish();
+}
