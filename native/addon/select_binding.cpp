@@ -39,7 +39,8 @@ bool read_matrix(const Napi::Value& value, Pins& pins, MatrixView* out) {
   Napi::Object object;
   std::span<float> data;
   if (!read_object(value, "the matrix", &object) || !read_integer(object.Get("rows"), "rows", 0, kLargestCount, &out->n) ||
-      !read_integer(object.Get("columns"), "columns", 0, kLargestCount, &out->d) || !read_array(object.Get("data"), "data", out->n * out->d, pins, &data)) {
+      !read_integer(object.Get("columns"), "columns", 0, kLargestCount, &out->d) ||
+      !read_array(object.Get("data"), "data", out->n * out->d, pins, &data)) {
     return false;
   }
   out->data = data.data();
@@ -49,7 +50,8 @@ bool read_matrix(const Napi::Value& value, Pins& pins, MatrixView* out) {
 template <typename Array, typename T>
 Array copied(Napi::Env env, const std::vector<T>& values) {
   Array array = Array::New(env, values.size());
-  std::transform(values.begin(), values.end(), array.Data(), [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
+  std::transform(values.begin(), values.end(), array.Data(),
+                 [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
   return array;
 }
 
@@ -89,9 +91,11 @@ Napi::Value k_means(const Napi::CallbackInfo& info) {
   const Napi::Value centroids = request.Get("centroids");
   if (!centroids.IsUndefined() && !read_array(centroids, "centroids", options.k * x.d, pins, &given)) return env.Undefined();
   std::unique_ptr<KMeans> task;
-  if (!succeeded(env, KMeans::create(backend, x, options, centroids.IsUndefined() ? nullptr : given.data(), &task))) return env.Undefined();
+  if (!succeeded(env, KMeans::create(backend, x, options, centroids.IsUndefined() ? nullptr : given.data(), &task)))
+    return env.Undefined();
   const KMeans* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return k_means_result(e, finished->result()); });
+  return TaskObject::create(env, std::move(task), std::move(pins),
+                            [finished](Napi::Env e) { return k_means_result(e, finished->result()); });
 }
 
 bool read_first(const Napi::Value& value, KCenterOptions* out) {
@@ -106,7 +110,9 @@ bool read_first(const Napi::Value& value, KCenterOptions* out) {
   } else if (name == "greedy") {
     out->first = FirstCentre::greedy;
   } else {
-    throw_status(value.Env(), failure(Code::invalid_argument, "Expected a row, 'farthest-from-mean' or 'greedy' for first but received '%s'.", name.c_str()));
+    throw_status(value.Env(),
+                 failure(Code::invalid_argument, "Expected a row, 'farthest-from-mean' or 'greedy' for first but received '%s'.",
+                         name.c_str()));
     return false;
   }
   return true;
@@ -136,7 +142,8 @@ Napi::Value k_center(const Napi::CallbackInfo& info) {
   if (!read_matrix(info[0], pins, &x) || !read_object(info[1], "the request", &request) ||
       !read_integer(request.Get("k"), "k", 0, kLargestCount, &options.k) || !read_first(request.Get("first"), &options) ||
       !read_boolean(request.Get("excludeTaken"), "excludeTaken", &options.exclude_taken) ||
-      !read_boolean(request.Get("wantNearest"), "wantNearest", &options.want_nearest) || !open_backend(info[2], info[3], &backend)) {
+      !read_boolean(request.Get("wantNearest"), "wantNearest", &options.want_nearest) ||
+      !open_backend(info[2], info[3], &backend)) {
     return env.Undefined();
   }
   const Napi::Value warm_start = request.Get("warmStart");
@@ -147,11 +154,12 @@ Napi::Value k_center(const Napi::CallbackInfo& info) {
     options.warm_start.assign(rows.begin(), rows.end());
   }
   const bool want_nearest = options.want_nearest;
-  std::unique_ptr<KCenter> task;
-  if (!succeeded(env, KCenter::create(backend, x, std::move(options), &task))) return env.Undefined();
-  const KCenter* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins),
-                            [finished, want_nearest](Napi::Env e) { return k_center_result(e, finished->result(), want_nearest); });
+  std::unique_ptr<KCenterTask> task;
+  if (!succeeded(env, k_center_task(backend, x, std::move(options), &task))) return env.Undefined();
+  const KCenterTask* finished = task.get();
+  return TaskObject::create(env, std::move(task), std::move(pins), [finished, want_nearest](Napi::Env e) {
+    return k_center_result(e, finished->result(), want_nearest);
+  });
 }
 
 Napi::Value pca_result(Napi::Env env, const PcaResult& result) {
@@ -175,13 +183,15 @@ Napi::Value pca(const Napi::CallbackInfo& info) {
   std::shared_ptr<Backend> backend;
   if (!read_matrix(info[0], pins, &x) || !read_object(info[1], "the request", &request) ||
       !read_integer(request.Get("components"), "components", 1, kLargestCount, &options.components) ||
-      !read_number(request.Get("targetVariance"), "targetVariance", &options.target_variance) || !open_backend(info[2], info[3], &backend)) {
+      !read_number(request.Get("targetVariance"), "targetVariance", &options.target_variance) ||
+      !open_backend(info[2], info[3], &backend)) {
     return env.Undefined();
   }
   std::unique_ptr<Pca> task;
   if (!succeeded(env, Pca::create(backend, x, options, &task))) return env.Undefined();
   const Pca* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return pca_result(e, finished->result()); });
+  return TaskObject::create(env, std::move(task), std::move(pins),
+                            [finished](Napi::Env e) { return pca_result(e, finished->result()); });
 }
 
 // values, k

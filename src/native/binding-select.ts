@@ -92,8 +92,18 @@ export interface NativePcaResult {
 }
 
 export interface NativeSelection {
-  kMeansTask(x: NativeMatrix, request: NativeKMeansRequest, backend: string, threads: number): NativeTask & { result(): NativeKMeansResult };
-  kCenterTask(x: NativeMatrix, request: NativeKCenterRequest, backend: string, threads: number): NativeTask & { result(): NativeKCenterResult };
+  kMeansTask(
+    x: NativeMatrix,
+    request: NativeKMeansRequest,
+    backend: string,
+    threads: number,
+  ): NativeTask & { result(): NativeKMeansResult };
+  kCenterTask(
+    x: NativeMatrix,
+    request: NativeKCenterRequest,
+    backend: string,
+    threads: number,
+  ): NativeTask & { result(): NativeKCenterResult };
   pcaTask(x: NativeMatrix, request: NativePcaRequest, backend: string, threads: number): NativeTask & { result(): NativePcaResult };
   /** The min(k, n) largest values by (value, lowest index). */
   topK(values: Float64Array, k: number): Int32Array;

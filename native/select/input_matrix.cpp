@@ -1,0 +1,64 @@
+#include "select/input_matrix.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+namespace mendset {
+
+Status InputMatrix::describe(MatrixView view) {
+  if (view.n < 1 || view.d < 1 || view.n > std::numeric_limits<int32_t>::max() || view.d > std::numeric_limits<int32_t>::max()) {
+    return failure(Code::invalid_argument, "Expected a matrix with 1 to 2147483647 rows and columns but received %lld x %lld.",
+                   static_cast<long long>(view.n), static_cast<long long>(view.d));
+  }
+  if (view.data == nullptr) return failure(Code::invalid_argument, "Expected a matrix but received no data.");
+  view_ = view;
+  return {};
+}
+
+Status InputMatrix::open(const std::shared_ptr<Backend>& backend) {
+  const bool on_host = std::strcmp(backend->name(), "cpu") == 0 || std::strcmp(backend->name(), "plain") == 0;
+  if (on_host) {
+    device_ = view_.data;
+    return {};
+  }
+  const size_t bytes = static_cast<size_t>(view_.n) * static_cast<size_t>(view_.d) * sizeof(float);
+  MS_TRY(Buffer::allocate(backend, bytes, &copy_));
+  MS_TRY(copy_.upload(view_.data, bytes));
+  device_ = copy_.as<float>();
+  return {};
+}
+
+Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, Buffer* out) {
+  const size_t bytes = static_cast<size_t>(x.n()) * sizeof(float);
+  MS_TRY(Buffer::allocate(backend, bytes, out));
+  const ms_row_norms_args args{x.n(), x.d(), x.device_row(0), out->as<float>()};
+  MS_TRY(backend->check(backend->table().row_norms(backend->context(), &args), "row_norms"));
+  std::vector<float> norms(static_cast<size_t>(x.n()));
+  MS_TRY(out->download(norms.data(), bytes));
+  for (size_t i = 0; i < norms.size(); ++i) {
+    // Distances need |x|^2 + |c|^2 to stay in range.
+    if (norms[i] <= std::numeric_limits<float>::max() / 4) continue;
+    return failure(Code::non_finite,
+                   "Expected rows whose squared length fits fp32 but row %zu is too long: scale the features down.", i);
+  }
+  return {};
+}
+
+Status check_finite(const MatrixView& view, int64_t first, int64_t last) {
+  for (int64_t i = first; i < last; ++i) {
+    const float* x = view.row(i);
+    // x - x is 0 for finite numbers and NaN otherwise: one vectorisable sum per row, the exact place only when it fails.
+    float probe = 0;
+    for (int64_t p = 0; p < view.d; ++p) probe += x[p] - x[p];
+    if (probe == 0) continue;
+    for (int64_t p = 0; p < view.d; ++p) {
+      if (std::isfinite(x[p])) continue;
+      return failure(Code::non_finite, "Expected finite numbers but found %s in row %lld, column %lld: fix or drop that record.",
+                     std::isnan(x[p]) ? "NaN" : "an infinity", static_cast<long long>(i), static_cast<long long>(p));
+    }
+  }
+  return {};
+}
+
+}  // namespace mendset

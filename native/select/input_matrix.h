@@ -1,0 +1,42 @@
+// A caller's matrix as a task sees it: host rows for checks and fp64 passes, device rows for operations.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "backend/backend.h"
+
+namespace mendset {
+
+// Borrowed row-major fp32 [n, d]; must outlive the task.
+struct MatrixView {
+  const float* data = nullptr;
+  int64_t n = 0, d = 0;
+  const float* row(int64_t i) const { return data + i * d; }
+};
+
+class InputMatrix {
+ public:
+  // Checks the shape and borrows the rows.
+  Status describe(MatrixView view);
+  // Backends that compute on host memory use the caller's array in place; others get a copy.
+  Status open(const std::shared_ptr<Backend>& backend);
+
+  const MatrixView& host() const { return view_; }
+  int64_t n() const { return view_.n; }
+  int64_t d() const { return view_.d; }
+  const float* device_row(int64_t i) const { return device_ + i * view_.d; }
+
+ private:
+  MatrixView view_;
+  const float* device_ = nullptr;
+  Buffer copy_;
+};
+
+// Canonical squared norms of all rows, [n] fp32 on the device. non_finite when one overflows fp32.
+Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, Buffer* out);
+
+// non_finite with row and column of the first NaN or infinity in rows [first, last).
+Status check_finite(const MatrixView& view, int64_t first, int64_t last);
+
+}  // namespace mendset

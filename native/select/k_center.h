@@ -1,0 +1,87 @@
+// K-Center greedy (farthest first), exact: canonical distances, lowest index on ties.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/task.h"
+#include "select/input_matrix.h"
+
+namespace mendset {
+
+enum class FirstCentre { given, farthest_from_mean, greedy };  // greedy: the farthest from the warm-start rows
+
+struct KCenterOptions {
+  int64_t k = 0;  // centres to choose, the first one included: 0 .. rows that may be chosen
+  FirstCentre first = FirstCentre::given;
+  int64_t first_index = 0;
+  std::vector<int64_t> warm_start;  // rows that are centres already; not counted and never chosen
+  bool exclude_taken = true;        // false: the published code, which repeats index 0 once every distance is 0
+  bool want_nearest = false;
+};
+
+struct KCenterResult {
+  std::vector<int64_t> order;
+  std::vector<double> radii;     // distance of each centre to the earlier ones when it was picked; infinity for the very first
+  double coverage = 0;           // largest distance of a row to its nearest centre; infinity without centres
+  std::vector<int32_t> nearest;  // [n] number of the nearest centre, warm-start rows first; empty unless asked for
+};
+
+class KCenterTask : public Task {
+ public:
+  const KCenterResult& result() const { return result_; }
+
+ protected:
+  KCenterResult result_;
+};
+
+// The faster of the two forms: the lazy one unless nearest centres or repeated choices are wanted. x is borrowed until the task
+// ends.
+Status k_center_task(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
+
+// invalid_argument for a wrong count, first centre or warm start.
+Status check_k_center(const MatrixView& x, const KCenterOptions& options);
+
+// The row farthest from the mean of all rows among those not taken ([n] flags), lowest index on ties.
+Status farthest_from_mean(const std::shared_ptr<Backend>& backend, const InputMatrix& x, const Buffer& x_norms,
+                          const std::vector<uint8_t>& taken, int64_t* index);
+
+// The plain form, and the judge of the lazy one: every centre is applied to every row.
+class KCenter final : public KCenterTask {
+ public:
+  static Status create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
+
+  Status step(Deadline deadline) override;
+  Progress progress() const override;
+
+ private:
+  enum class Phase { allocate, check, mean, spread, finished };
+
+  KCenter() = default;
+  Status allocate();
+  Status advance();
+  Status advance_check();
+  Status start_from_mean();
+  Status pick();
+  Status argmax(int64_t* index);
+  Status advance_spread();
+  Status finish();
+
+  std::shared_ptr<Backend> backend_;
+  InputMatrix x_;
+  KCenterOptions options_;
+
+  Phase phase_ = Phase::allocate;
+  int64_t row_ = 0;
+  int64_t applied_ = 0;  // centres, warm-start rows included, whose distances are in minimum_
+  int64_t centre_ = 0;   // the row being applied
+
+  Buffer x_norms_;
+  Buffer minimum_;  // [n] squared distance to the nearest centre
+  Buffer nearest_;  // [n]
+  Buffer taken_;    // [n] bytes
+  Buffer value_, index_;
+};
+
+}  // namespace mendset

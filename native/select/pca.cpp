@@ -1,0 +1,186 @@
+#include "select/pca.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "select/row_chunks.h"
+
+namespace mendset {
+
+Status Pca::create(std::shared_ptr<Backend> backend, MatrixView x, const PcaOptions& options, std::unique_ptr<Pca>* out) {
+  if (options.components < 1) {
+    return failure(Code::invalid_argument, "Expected at least 1 component but received %lld.",
+                   static_cast<long long>(options.components));
+  }
+  if (!(options.target_variance >= 0 && options.target_variance <= 1)) {
+    return failure(Code::invalid_argument, "Expected a target share of the variance between 0 (off) and 1 but received %g.",
+                   options.target_variance);
+  }
+  std::unique_ptr<Pca> task(new Pca());
+  task->backend_ = std::move(backend);
+  task->options_ = options;
+  MS_TRY(task->x_.describe(x));
+  task->options_.components = std::min({options.components, x.d, std::max<int64_t>(x.n - 1, 1)});
+  *out = std::move(task);
+  return {};
+}
+
+Status Pca::allocate() {
+  const size_t d = static_cast<size_t>(x_.d());
+  MS_TRY(x_.open(backend_));
+  MS_TRY(Buffer::allocate(backend_, d * sizeof(double), &mean_));
+  MS_TRY(Buffer::allocate(backend_, d * d * sizeof(double), &chunk_covariance_));
+  covariance_.assign(d * d, 0.0);
+  return {};
+}
+
+Status Pca::step(Deadline deadline) {
+  do {
+    MS_TRY(advance());
+  } while (phase_ != Phase::finished && !deadline.passed());
+  return {};
+}
+
+Progress Pca::progress() const {
+  const double part = static_cast<double>(row_) / static_cast<double>(x_.n());
+  switch (phase_) {
+    case Phase::allocate:
+      return {0, 100, false};
+    case Phase::check:
+      return {5 * part, 100, false};
+    case Phase::covariance:
+      return {5 + 45 * part, 100, false};
+    case Phase::eigen:
+      return {50 + 40 * eigen_->progress(), 100, false};
+    case Phase::project:
+      return {90 + 9 * part, 100, false};
+    case Phase::finished:
+      break;
+  }
+  return {100, 100, true};
+}
+
+Status Pca::advance() {
+  switch (phase_) {
+    case Phase::allocate:
+      phase_ = Phase::check;
+      return allocate();
+    case Phase::check:
+      return advance_check();
+    case Phase::covariance:
+      return advance_covariance();
+    case Phase::eigen:
+      return advance_eigen();
+    case Phase::project:
+      return advance_project();
+    case Phase::finished:
+      return {};
+  }
+  return failure(Code::internal, "PCA is in an unknown phase.");
+}
+
+Status Pca::advance_check() {
+  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
+  MS_TRY(check_finite(x_.host(), row_, last));
+  row_ = last;
+  if (row_ < x_.n()) return {};
+  const ms_column_means_args args{x_.n(), x_.d(), x_.device_row(0), mean_.as<double>()};
+  MS_TRY(backend_->check(backend_->table().column_means(backend_->context(), &args), "column_means"));
+  result_.mean.resize(static_cast<size_t>(x_.d()));
+  MS_TRY(mean_.download(result_.mean.data(), result_.mean.size() * sizeof(double)));
+  row_ = 0;
+  phase_ = Phase::covariance;
+  return {};
+}
+
+// The operation divides by its own rows - 1, which is undone per chunk; a chunk therefore never has one row while n > 1.
+Status Pca::advance_covariance() {
+  const int64_t n = x_.n();
+  if (n > 1) {
+    int64_t last = std::min(n, row_ + chunk_rows(x_.d() * x_.d() / 2));
+    if (n - last == 1) last = n;
+    const int64_t rows = last - row_;
+    const ms_covariance_args args{rows, x_.d(), x_.device_row(row_), mean_.as<double>(), chunk_covariance_.as<double>()};
+    MS_TRY(backend_->check(backend_->table().covariance(backend_->context(), &args), "covariance"));
+    std::vector<double> chunk(covariance_.size());
+    MS_TRY(chunk_covariance_.download(chunk.data(), chunk.size() * sizeof(double)));
+    if (rows == n) {
+      covariance_ = std::move(chunk);
+    } else {
+      const double weight = static_cast<double>(rows - 1);
+      for (size_t i = 0; i < chunk.size(); ++i) covariance_[i] += weight * chunk[i];
+    }
+    const bool whole = rows == n;
+    row_ = last;
+    if (row_ < n) return {};
+    if (!whole) {
+      for (double& value : covariance_) value /= static_cast<double>(n - 1);
+    }
+  }
+  for (int64_t p = 0; p < x_.d(); ++p) result_.total_variance += covariance_[static_cast<size_t>(p * x_.d() + p)];
+  eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), x_.d());
+  row_ = 0;
+  phase_ = Phase::eigen;
+  return {};
+}
+
+Status Pca::advance_eigen() {
+  MS_TRY(eigen_->advance());
+  return eigen_->finished() ? choose_components() : Status();
+}
+
+Status Pca::choose_components() {
+  int64_t r = options_.components;
+  if (options_.target_variance > 0 && result_.total_variance > 0) {
+    double sum = 0;
+    for (int64_t i = 0; i < options_.components; ++i) {
+      sum += eigen_->values()[static_cast<size_t>(i)];
+      if (sum < options_.target_variance * result_.total_variance) continue;
+      r = i + 1;
+      break;
+    }
+  }
+  const size_t d = static_cast<size_t>(x_.d()), count = static_cast<size_t>(r);
+  result_.components = r;
+  result_.directions.assign(eigen_->vectors().begin(), eigen_->vectors().begin() + static_cast<ptrdiff_t>(count * d));
+  result_.variances.assign(eigen_->values().begin(), eigen_->values().begin() + r);
+  for (double& variance : result_.variances) variance = std::max(0.0, variance);
+  for (size_t i = 0; i < count; ++i) {
+    double* direction = result_.directions.data() + i * d;
+    size_t largest = 0;
+    for (size_t p = 1; p < d; ++p) {
+      if (std::abs(direction[p]) > std::abs(direction[largest])) largest = p;
+    }
+    if (direction[largest] >= 0) continue;
+    for (size_t p = 0; p < d; ++p) direction[p] = -direction[p];
+  }
+  eigen_.reset();
+  const size_t n = static_cast<size_t>(x_.n());
+  MS_TRY(Buffer::allocate(backend_, count * d * sizeof(double), &directions_));
+  MS_TRY(directions_.upload(result_.directions.data(), count * d * sizeof(double)));
+  MS_TRY(Buffer::allocate(backend_, n * count * sizeof(float), &projected_));
+  result_.projected.resize(n * count);
+  phase_ = Phase::project;
+  return {};
+}
+
+Status Pca::advance_project() {
+  const int64_t r = result_.components;
+  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d() * r));
+  const ms_project_args args{last - row_,
+                             x_.d(),
+                             r,
+                             x_.device_row(row_),
+                             mean_.as<double>(),
+                             directions_.as<double>(),
+                             projected_.as<float>() + row_ * r};
+  MS_TRY(backend_->check(backend_->table().project(backend_->context(), &args), "project"));
+  row_ = last;
+  if (row_ < x_.n()) return {};
+  MS_TRY(projected_.download(result_.projected.data(), result_.projected.size() * sizeof(float)));
+  phase_ = Phase::finished;
+  return {};
+}
+
+}  // namespace mendset

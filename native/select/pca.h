@@ -1,0 +1,61 @@
+// Principal components: column means, covariance and eigenvectors in fp64, sign rule, projection without whitening.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/task.h"
+#include "select/input_matrix.h"
+#include "select/symmetric_eigen.h"
+
+namespace mendset {
+
+struct PcaOptions {
+  int64_t components = 50;  // at most; never more than min(d, max(n - 1, 1))
+  double target_variance =
+      0;  // > 0: the smallest number of components (within the limit above) whose share of the variance reaches it
+};
+
+struct PcaResult {
+  int64_t components = 0;          // r
+  std::vector<double> mean;        // [d]
+  std::vector<double> directions;  // [r, d], unit rows; the entry of largest magnitude (lowest column on ties) is positive
+  std::vector<double> variances;   // [r], descending, divisor n - 1
+  double total_variance = 0;
+  std::vector<float> projected;  // [n, r]
+};
+
+class Pca final : public Task {
+ public:
+  // x is borrowed until the task ends.
+  static Status create(std::shared_ptr<Backend> backend, MatrixView x, const PcaOptions& options, std::unique_ptr<Pca>* out);
+
+  Status step(Deadline deadline) override;
+  Progress progress() const override;
+  const PcaResult& result() const { return result_; }
+
+ private:
+  enum class Phase { allocate, check, covariance, eigen, project, finished };
+
+  Pca() = default;
+  Status allocate();
+  Status advance();
+  Status advance_check();
+  Status advance_covariance();
+  Status advance_eigen();
+  Status choose_components();
+  Status advance_project();
+
+  std::shared_ptr<Backend> backend_;
+  InputMatrix x_;
+  PcaOptions options_;
+  Phase phase_ = Phase::allocate;
+  int64_t row_ = 0;
+  Buffer mean_, chunk_covariance_, directions_, projected_;
+  std::vector<double> covariance_;
+  std::unique_ptr<SymmetricEigen> eigen_;
+  PcaResult result_;
+};
+
+}  // namespace mendset

@@ -1,0 +1,43 @@
+import { baseProblem, opsValue } from './ops.ts';
+import {
+  checkedWeights,
+  figuresProblem,
+  firstProblem,
+  type MetricOptions,
+  type MetricResult,
+  type ModelFigures,
+  metricResult,
+} from './result.ts';
+
+/** Figures with what they cost: selection plus repair, in one unit (seconds, FLOPs or examples) for both models. */
+export interface CostedFigures extends ModelFigures {
+  readonly cost: number;
+}
+
+/**
+ * Repair Efficiency Score: (OPS of the subset / OPS of full repair) * (cost of full repair / cost of the subset).
+ * 1 for full repair; above 1 = more repair per cost. Null when full repair removes nothing or a cost is not positive.
+ */
+export function res(
+  input: { readonly base: ModelFigures; readonly full: CostedFigures; readonly subset: CostedFigures },
+  options: MetricOptions = {},
+): MetricResult {
+  const weights = checkedWeights(options.weights);
+  const { base, full, subset } = input;
+  const reason = firstProblem(
+    figuresProblem('the base model', base),
+    figuresProblem('full repair', full),
+    figuresProblem('the model', subset),
+    baseProblem(base),
+    costProblem('full repair', full.cost),
+    costProblem('the model', subset.cost),
+  );
+  if (reason !== undefined) return metricResult('res', weights, { reason });
+  const reached = opsValue(base, full, weights);
+  if (reached === 0) return metricResult('res', weights, { reason: 'full repair has an Overall Performance Score of 0' });
+  return metricResult('res', weights, (opsValue(base, subset, weights) / reached) * (full.cost / subset.cost));
+}
+
+function costProblem(who: string, cost: number): string | undefined {
+  return Number.isFinite(cost) && cost > 0 ? undefined : `the cost of ${who} is ${cost}, not a positive number`;
+}

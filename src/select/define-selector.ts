@@ -1,0 +1,116 @@
+import { MendsetError } from '../core/errors.ts';
+import { throwIfAborted } from '../core/run-options.ts';
+import type { EngineReport } from './engine.ts';
+import type { FeatureKind, Preset, Selection, SelectionInput, SelectOptions, Selector, SelectorName } from './selector.ts';
+
+/** What a method decides; the frame adds the rest of the `Selection`. */
+export interface Choice {
+  readonly indices: Int32Array;
+  readonly scores?: Float64Array;
+  readonly clusters?: Int32Array;
+  readonly quotas?: Int32Array;
+  readonly radii?: Float64Array;
+  readonly coverage?: number;
+  readonly inertia?: number;
+  readonly engine?: EngineReport;
+  readonly dropped?: number;
+  readonly warnings?: readonly string[];
+}
+
+/** Runs `work` and adds its wall time in milliseconds to the phase. */
+export type Timed = <R>(phase: string, work: () => R | Promise<R>) => Promise<R>;
+
+export interface SelectorDefinition<F extends FeatureKind> {
+  readonly name: SelectorName;
+  readonly preset: Preset;
+  readonly needs: readonly F[];
+  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Called with a checked input and 1 <= budget <= n. */
+  choose(input: SelectionInput<F>, options: SelectOptions, timed: Timed): Choice | Promise<Choice>;
+}
+
+/** The part that all selectors share: checks before work, the empty selection, timings, and the form of the result. */
+export function defineSelector<F extends FeatureKind>(definition: SelectorDefinition<F>): Selector<F> {
+  const { name, preset, needs, parameters } = definition;
+  return {
+    name,
+    preset,
+    needs,
+    parameters,
+    async select(input: SelectionInput<F>, options: SelectOptions = {}): Promise<Selection> {
+      checkInput(name, needs, input);
+      throwIfAborted(options.signal);
+      const timings: Record<string, number> = {};
+      const timed: Timed = async (phase, work) => {
+        const start = performance.now();
+        try {
+          return await work();
+        } finally {
+          timings[phase] = (timings[phase] ?? 0) + performance.now() - start;
+        }
+      };
+      const choice: Choice = input.budget === 0 ? { indices: new Int32Array(0) } : await definition.choose(input, options, timed);
+      const { indices, engine, scores, dropped, warnings, ...details } = choice;
+      return {
+        indices,
+        scores: scores ?? null,
+        ...details,
+        timings,
+        method: name,
+        preset,
+        parameters,
+        n: input.n,
+        budget: input.budget,
+        seed: BigInt(input.seed).toString(),
+        backend: engine?.backend ?? null,
+        isa: engine?.isa ?? null,
+        threads: engine?.threads ?? null,
+        dropped: dropped ?? 0,
+        warnings: warnings ?? [],
+      };
+    },
+  };
+}
+
+function checkInput<F extends FeatureKind>(name: SelectorName, needs: readonly F[], input: SelectionInput<F>): void {
+  const { n, budget, seed } = input;
+  if (!Number.isSafeInteger(n) || n < 0 || n > 0x7fffffff) {
+    throw new MendsetError('invalid-argument', `Expected a window of 0 to 2147483647 records but received ${n}.`);
+  }
+  if (!Number.isSafeInteger(budget) || budget < 0 || budget > n) {
+    throw new MendsetError('invalid-argument', `Expected a budget that is an integer from 0 to ${n} but received ${budget}.`);
+  }
+  if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed)) {
+    throw new MendsetError('invalid-argument', `Expected a seed that is an integer but received ${seed}.`);
+  }
+  for (const kind of needs) {
+    const feature: unknown = input.features?.[kind];
+    if (feature === undefined || feature === null) {
+      throw new MendsetError('invalid-argument', `Expected ${kind} because ${name} needs them, but the input has none.`);
+    }
+    const rows = feature instanceof Float64Array ? feature.length : (feature as { rows: number }).rows;
+    if (rows !== n) throw new MendsetError('invalid-argument', `Expected ${kind} for ${n} records but received ${rows}.`);
+  }
+}
+
+/** Throws `invalid-argument` unless a parameter is an integer in [low, high]. */
+export function requireInteger(name: string, value: number, low: number, high: number = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isSafeInteger(value) && value >= low && value <= high) return;
+  const range = high === Number.MAX_SAFE_INTEGER ? `of at least ${low}` : `from ${low} to ${high}`;
+  throw new MendsetError('invalid-argument', `Expected an integer ${range} for ${name} but received ${value}.`);
+}
+
+/** Throws `invalid-argument` unless a parameter is one of a closed set. */
+export function requireOneOf<T extends string>(name: string, value: T, allowed: readonly T[]): void {
+  if (allowed.includes(value)) return;
+  throw new MendsetError(
+    'invalid-argument',
+    `Expected ${allowed.map((each) => `'${each}'`).join(', ')} for ${name} but received '${value}'.`,
+  );
+}
+
+/** Throws `invalid-argument` unless a parameter lies in [low, high]. */
+export function requireNumber(name: string, value: number, low: number, high: number): void {
+  if (value >= low && value <= high) return;
+  throw new MendsetError('invalid-argument', `Expected a number from ${low} to ${high} for ${name} but received ${value}.`);
+}

@@ -1,0 +1,64 @@
+import { MendsetError } from '../core/errors.ts';
+import { NumpyRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { defineSelector, requireInteger, requireOneOf } from './define-selector.ts';
+import { engineReport } from './engine.ts';
+import { kCenterGreedy } from './k-center-greedy.ts';
+import { pca } from './pca.ts';
+import type { Preset, Selector } from './selector.ts';
+
+export interface KCenterOptions {
+  readonly preset?: Preset | undefined;
+  /** the first centre, which counts toward the budget; default `random` (`paper`: numpy's generator seeded with 42) */
+  readonly first?: 'random' | 'farthest-from-mean' | number | undefined;
+  /** where distances are measured; default `pca` */
+  readonly space?: 'pca' | 'raw' | undefined;
+  /** of the PCA space; default 50 */
+  readonly components?: number | undefined;
+}
+
+/** The seed that the published code uses for reduction, clustering and K-Center whatever the data seed is. */
+export const PAPER_REDUCTION_SEED = 42;
+
+/**
+ * K-Center greedy: every next record is the one farthest from those chosen (Sener and Savarese 2018).
+ *
+ * `paper`: chooses floor(n / 2) records whatever the budget and does not exclude chosen ones, so index 0 repeats once all distances are 0.
+ */
+export function kCenter(options: KCenterOptions = {}): Selector<'embeddings'> {
+  const { preset = 'principled', first = 'random', space = 'pca', components = 50 } = options;
+  if (typeof first === 'number') requireInteger('first', first, 0);
+  else requireOneOf('first', first, ['random', 'farthest-from-mean']);
+  requireOneOf('space', space, ['pca', 'raw']);
+  requireInteger('components', components, 1);
+  return defineSelector<'embeddings'>({
+    name: 'k-center',
+    preset,
+    needs: ['embeddings'],
+    parameters: { first, space, components },
+    async choose({ n, budget, seed, features: { embeddings } }, runOptions, timed) {
+      if (typeof first === 'number' && first >= n) {
+        throw new MendsetError('invalid-argument', `Expected a first centre between 0 and ${n - 1} but received ${first}.`);
+      }
+      const warnings: string[] = [];
+      const paper = preset === 'paper';
+      const k = paper ? Math.floor(n / 2) : budget;
+      if (paper && k !== budget)
+        warnings.push(`The paper preset of k-center chooses floor(n / 2) = ${k} records whatever the budget (${budget}).`);
+      let points = embeddings;
+      if (space === 'pca') {
+        const reduced = await timed('reduction', () => pca(embeddings, { ...runOptions, components }));
+        if (reduced.totalVariance === 0) warnings.push('All embeddings are equal: every distance is 0 and the order is by index.');
+        points = reduced.projected;
+      }
+      let start: number | 'farthest-from-mean' = first === 'random' ? 0 : first;
+      if (first === 'random') {
+        start = paper ? new NumpyRandom(PAPER_REDUCTION_SEED).below(n) : new RandomStream(seed, STREAM_IDS.kCenter).below(n);
+      }
+      const { order, radii, coverage } = await timed('choosing', () =>
+        kCenterGreedy(points, { ...runOptions, k, first: start, excludeTaken: !paper }),
+      );
+      if (paper && new Set(order).size < order.length) warnings.push('The selection repeats records: every distance reached 0.');
+      return { indices: order, radii, coverage, engine: engineReport(runOptions), warnings };
+    },
+  });
+}

@@ -1,0 +1,127 @@
+import type { Matrix } from '../core/matrix.ts';
+import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { mixOfCluster, paperMixOfCluster, topOfCluster } from './cluster-choice.ts';
+import { defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
+import { engineReport } from './engine.ts';
+import { PAPER_REDUCTION_SEED } from './k-center.ts';
+import { type KMeansResult, kMeans } from './k-means.ts';
+import { type MiniBatchKMeansResult, miniBatchKMeans } from './mini-batch-k-means.ts';
+import { distancesToMean, meanNeighbourDistances } from './neighbours.ts';
+import { pca } from './pca.ts';
+import type { Preset, SelectOptions, Selector } from './selector.ts';
+import { proportional, waterFill } from './water-fill.ts';
+
+/**
+ * How a cluster's quota is filled. `top`: the farthest from the centroid; `mix`: farthest and nearest by `boundaryRatio`. Ablations:
+ * `global` adds the distance to the global mean, `density` divides by the mean distance to the 5 nearest, `random` ignores distance.
+ */
+export type SapsMode = 'top' | 'mix' | 'global' | 'density' | 'random';
+
+/** How the budget is shared over clusters. Only `equal-no-redistribute` may choose fewer records than the budget. */
+export type SapsAllocation = 'waterfill' | 'proportional' | 'equal-no-redistribute';
+
+export interface SapsOptions {
+  readonly preset?: Preset | undefined;
+  /** default 10, at most n */
+  readonly clusters?: number | undefined;
+  /** default `top`, or `mix` when a boundary ratio is given */
+  readonly mode?: SapsMode | undefined;
+  /** 0 (centre only) .. 1 (boundary only, default) */
+  readonly boundaryRatio?: number | undefined;
+  /** default `waterfill`; `paper`: `equal-no-redistribute` */
+  readonly allocation?: SapsAllocation | undefined;
+  /** of the PCA space; default 50 */
+  readonly components?: number | undefined;
+  /** k-means starts; default 4 */
+  readonly restarts?: number | undefined;
+}
+
+/**
+ * SAPS (arXiv 2510.20428): cluster the embeddings in PCA space and take the records nearest to the cluster boundaries.
+ * Order: clusters by descending size, within one by descending distance.
+ *
+ * `paper`: mini-batch k-means seeded with 42, equal quotas that are never redistributed, `mix` that may repeat records of small clusters.
+ */
+export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
+  const preset = options.preset ?? 'principled';
+  const paper = preset === 'paper';
+  const { clusters = 10, boundaryRatio = 1, components = 50, restarts = 4 } = options;
+  const mode: SapsMode = options.mode ?? (options.boundaryRatio === undefined ? 'top' : 'mix');
+  const allocation: SapsAllocation = options.allocation ?? (paper ? 'equal-no-redistribute' : 'waterfill');
+  requireInteger('clusters', clusters, 1);
+  requireInteger('components', components, 1);
+  requireInteger('restarts', restarts, 1);
+  requireNumber('boundaryRatio', boundaryRatio, 0, 1);
+  requireOneOf('mode', mode, ['top', 'mix', 'global', 'density', 'random']);
+  requireOneOf('allocation', allocation, ['waterfill', 'proportional', 'equal-no-redistribute']);
+
+  return defineSelector<'embeddings'>({
+    name: 'saps',
+    preset,
+    needs: ['embeddings'],
+    parameters: { clusters, mode, boundaryRatio, allocation, components, ...(paper ? {} : { restarts }) },
+    async choose({ n, budget, seed, features: { embeddings } }, runOptions, timed) {
+      const warnings: string[] = [];
+      const reduced = await timed('reduction', () => pca(embeddings, { ...runOptions, components }));
+      if (reduced.totalVariance === 0) warnings.push('All embeddings are equal: every distance is 0 and the order is by index.');
+      const points = reduced.projected;
+      const k = Math.min(clusters, n);
+      const grouped = await timed<KMeansResult | MiniBatchKMeansResult>('clustering', () =>
+        paper ? miniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions) : kMeans(points, { ...runOptions, k, restarts, seed }),
+      );
+      const members: number[][] = Array.from({ length: k }, () => []);
+      for (const [i, label] of grouped.labels.entries()) (members[label] as number[]).push(i);
+
+      const values = await timed('scoring', () => rankingValues(mode, points, grouped.ownDistance, runOptions));
+      const quotas = shareBudget(
+        allocation,
+        budget,
+        members.map((each) => each.length),
+        paper,
+      );
+      const chosen = await timed('choosing', () => {
+        const source = paper ? new PythonRandom(seed) : new RandomStream(seed, STREAM_IDS.random);
+        return members.flatMap((each, j) => {
+          const quota = quotas[j] as number;
+          if (mode === 'random') return [...source.shuffle([...each]).slice(0, quota)];
+          if (mode !== 'mix') return topOfCluster(values, each, quota);
+          return paper ? paperMixOfCluster(values, each, quota, boundaryRatio) : mixOfCluster(values, each, quota, boundaryRatio);
+        });
+      });
+      if (chosen.length !== budget)
+        warnings.push(`${chosen.length} of ${budget} records were chosen: quotas of small clusters are not redistributed.`);
+      if (new Set(chosen).size < chosen.length) warnings.push('The selection repeats records of clusters smaller than their quota.');
+      return {
+        indices: Int32Array.from(chosen),
+        scores: values,
+        clusters: grouped.labels,
+        quotas: Int32Array.from(quotas),
+        inertia: grouped.inertia,
+        engine: engineReport(runOptions),
+        warnings,
+      };
+    },
+  });
+}
+
+/** Quotas per cluster. The published proportional form gives every cluster at least one and loses the fractions. */
+function shareBudget(allocation: SapsAllocation, budget: number, sizes: readonly number[], paper: boolean): number[] {
+  if (allocation === 'waterfill') return waterFill(budget, sizes);
+  if (allocation === 'proportional') {
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    return paper ? sizes.map((size) => Math.max(1, Math.floor((budget * size) / total))) : proportional(budget, sizes);
+  }
+  return sizes.map(() => Math.floor(budget / sizes.length));
+}
+
+async function rankingValues(mode: SapsMode, points: Matrix, ownDistance: Float64Array, options: SelectOptions): Promise<Float64Array> {
+  if (mode === 'global') {
+    const toMean = distancesToMean(points);
+    return ownDistance.map((distance, i) => distance + (toMean[i] as number));
+  }
+  if (mode === 'density') {
+    const spread = await meanNeighbourDistances(points, 5, options);
+    return ownDistance.map((distance, i) => distance / ((spread[i] as number) + 1e-6));
+  }
+  return ownDistance;
+}

@@ -1,0 +1,105 @@
+import { describe, expect, it } from 'vitest';
+import { PythonRandom } from '../../../src/core/random.ts';
+import { ccs, defaultBeta } from '../../../src/select/ccs.ts';
+import { grand } from '../../../src/select/grand.ts';
+import { random } from '../../../src/select/random.ts';
+import { selectIndices } from '../../../src/select/select.ts';
+
+describe('random', () => {
+  it('takes the first of stream 2', async () => {
+    const selection = await random().select({ n: 10, budget: 4, seed: 43, features: {} });
+    expect([...selection.indices]).toEqual([0, 9, 3, 2]);
+    expect(selection).toMatchObject({ method: 'random', preset: 'principled', seed: '43', budget: 4, backend: null, warnings: [] });
+  });
+  it('paper: takes the first of the Python shuffle', async () => {
+    const selection = await random({ preset: 'paper' }).select({ n: 10, budget: 4, seed: 43, features: {} });
+    expect([...selection.indices]).toEqual([8, 1, 5, 6]);
+  });
+});
+
+describe('grand', () => {
+  const gradientNorms = Float64Array.of(3, 7, 7, 1, 9);
+  it('takes the largest, ties by index', async () => {
+    const selection = await grand().select({ n: 5, budget: 3, seed: 0, features: { gradientNorms } });
+    expect([...selection.indices]).toEqual([4, 1, 2]);
+    expect(selection.scores).toBe(gradientNorms);
+  });
+  it('skips the hardest with an offset and refuses one too large', async () => {
+    const input = { n: 5, budget: 3, seed: 0, features: { gradientNorms } };
+    expect([...(await grand({ offset: 2 }).select(input)).indices]).toEqual([2, 0, 3]);
+    await expect(grand({ offset: 3 }).select(input)).rejects.toThrow(/offset \+ budget of at most 5/);
+  });
+  it('takes the smallest margin first', async () => {
+    const selection = await grand({ score: 'margin' }).select({
+      n: 3,
+      budget: 2,
+      seed: 0,
+      features: { scores: Float64Array.of(0.5, -1, 0.1) },
+    });
+    expect([...selection.indices]).toEqual([1, 2]);
+  });
+  it('refuses or drops scores that are not finite', async () => {
+    const input = { n: 3, budget: 2, seed: 0, features: { gradientNorms: Float64Array.of(1, Number.NaN, 2) } };
+    await expect(grand().select(input)).rejects.toMatchObject({ code: 'non-finite', message: expect.stringContaining('record 1') });
+    const selection = await grand({ nonFinite: 'drop' }).select(input);
+    expect([...selection.indices]).toEqual([2, 0]);
+    expect(selection.dropped).toBe(1);
+    await expect(grand({ nonFinite: 'drop' }).select({ ...input, budget: 3 })).rejects.toThrow(/at most 2 scored records/);
+  });
+  it('paper: half of the scored records whatever the budget', async () => {
+    const features = { gradientNorms: Float64Array.of(1, Number.NaN, 2, 5, 4) };
+    const selection = await grand({ preset: 'paper' }).select({ n: 5, budget: 4, seed: 0, features });
+    expect([...selection.indices]).toEqual([3, 4]);
+    expect(selection.warnings).toHaveLength(1);
+  });
+});
+
+describe('ccs', () => {
+  const toxicity = Float64Array.from({ length: 200 }, (_, i) => ((i * 37) % 200) / 200);
+  it('covers the strata evenly', async () => {
+    const selection = await ccs({ strata: 10 }).select({ n: 200, budget: 100, seed: 1, features: { toxicity } });
+    expect([...(selection.quotas ?? [])]).toEqual(new Array(10).fill(10));
+    const strata = [...selection.indices].map((i) => selection.clusters?.[i] as number);
+    expect(strata).toEqual([...strata].sort((a, b) => a - b));
+  });
+  it('removes the hardest first', async () => {
+    const selection = await ccs({ strata: 10, beta: 0.25 }).select({ n: 200, budget: 100, seed: 1, features: { toxicity } });
+    expect(Math.max(...[...selection.indices].map((i) => toxicity[i] as number))).toBeLessThan(0.75);
+    const easiest = await ccs({ score: 'margin', beta: 0.25 }).select({ n: 200, budget: 100, seed: 1, features: { scores: toxicity } });
+    expect(Math.min(...[...easiest.indices].map((i) => toxicity[i] as number))).toBeGreaterThanOrEqual(0.25);
+  });
+  it('lowers beta when too few would remain, and says so', async () => {
+    const selection = await ccs({ beta: 0.5 }).select({ n: 200, budget: 150, seed: 1, features: { toxicity } });
+    expect(selection.indices).toHaveLength(150);
+    expect(selection.warnings[0]).toMatch(/beta was lowered from 0.5 to 0.25/);
+  });
+  it('has the published betas', () => {
+    expect([4400, 1320, 1319, 441, 440, 1].map((budget) => defaultBeta(budget, 4400))).toEqual([0, 0, 0.2, 0.2, 0.3, 0.3]);
+    expect(defaultBeta(1320, 4401)).toBe(0);
+  });
+  it('reports equal scores', async () => {
+    const selection = await ccs().select({ n: 20, budget: 5, seed: 1, features: { toxicity: new Float64Array(20) } });
+    expect(selection.indices).toHaveLength(5);
+    expect(selection.warnings[0]).toMatch(/All scores are equal/);
+  });
+  it('paper: five bins, no redistribution', async () => {
+    const scores = Float64Array.of(0.01, 0.01, 0.01, 0.025, 0.035, 0.045, 0.9, 0.8, 0.7, Number.NaN);
+    const selection = await ccs({ preset: 'paper' }).select({ n: 10, budget: 10, seed: 43, features: { toxicity: scores } });
+    expect([...(selection.quotas ?? [])]).toEqual([2, 1, 1, 1, 2]);
+    const source = new PythonRandom(43);
+    const bins = [[0, 1, 2, 9], [3], [4], [5], [6, 7, 8]];
+    const expected = bins.flatMap((bin, b) => source.sample(bin.length, [2, 1, 1, 1, 2][b] as number).map((at) => bin[at]));
+    expect([...selection.indices]).toEqual(expected);
+    expect(selection.warnings[0]).toMatch(/chose 7 of 10/);
+  });
+});
+
+describe('selectIndices', () => {
+  it('resolves fractions', async () => {
+    const selection = await selectIndices(random(), { n: 10, budget: { fraction: 0.4 }, seed: 43, features: {} });
+    expect([...selection.indices]).toEqual([0, 9, 3, 2]);
+  });
+  it('rejects instead of throwing', async () => {
+    await expect(selectIndices(random(), { n: 10, budget: { count: 11 }, features: {} })).rejects.toThrow(/at most 10/);
+  });
+});
