@@ -1,0 +1,22 @@
+/** What a selector can ask for. */
+export type FeatureKind = 'embeddings' | 'gradientNorms' | 'toxicity' | 'scores';
+
+export interface FeatureCost {
+  readonly seconds: number;
+  /** By formula, not by measurement; 0 for values that came with the data */
+  readonly flopsCounted: number;
+}
+
+/** Values for the records of a pool, in its order. */
+export interface Feature<V> {
+  readonly kind: FeatureKind;
+  readonly values: V;
+  /** Of computing them, whenever that was */
+  readonly cost: FeatureCost;
+  /** Of this call: next to nothing when the values came from the cache */
+  readonly incurred: FeatureCost;
+  readonly cached: boolean;
+  /** How they were computed, with hashes of model or scorer */
+  readonly options: Readonly<Record<string, unknown>>;
+  readonly warnings: readonly string[];
+}

@@ -1,0 +1,57 @@
+/** The KL term of a loss: distance of the repaired model from the original one on normal texts. */
+export interface KlOptions {
+  /** Gamma, the weight of the KL term; default 1 */
+  readonly weight?: number;
+  /** w, the weight of the repair loss beside the KL term; default 0.5 */
+  readonly repairWeight?: number;
+  /** `forward` KL(reference || policy) (default) or `reverse` KL(policy || reference) */
+  readonly direction?: 'forward' | 'reverse';
+}
+
+export interface KlTerm {
+  readonly weight: number;
+  readonly direction: 'forward' | 'reverse';
+}
+
+export type RepairMethodName = 'dapt' | 'dpo' | 'irepair';
+
+/** Which parameters a step may change. */
+export type SliceRule =
+  | { readonly kind: 'all' }
+  /** The block with the largest (or, as an ablation, smallest) gradient norm on the step's rejected texts */
+  | { readonly kind: 'most-sensitive' | 'least-sensitive' }
+  /** One block for the whole run; null: the most sensitive one over `sample` rejected texts, found before the first step */
+  | { readonly kind: 'fixed'; readonly block: number | null; readonly sample: number };
+
+/**
+ * A way to repair, as data: one loop serves all of them, and KL is a term of the loss.
+ * L = repairWeight * L_repair + kl.weight * L_KL.
+ */
+export interface RepairMethod {
+  readonly name: RepairMethodName;
+  readonly loss: 'ce' | 'dpo';
+  /** w of the loss: 1 without KL, 0.5 with it unless told otherwise */
+  readonly repairWeight: number;
+  readonly kl: KlTerm | null;
+  readonly slice: SliceRule;
+  /** Scale of DPO's implicit reward; unused by the others */
+  readonly beta: number;
+  /** IRepair paper's value for this method */
+  readonly learningRate: number;
+  /** Records without a rejected text cannot be used */
+  readonly needsRejected: boolean;
+}
+
+/** Resolves the optional KL term and its companion weight of the repair loss. */
+export function klTerm(options: KlOptions | undefined): { kl: KlTerm | null; repairWeight: number } {
+  if (options === undefined) return { kl: null, repairWeight: 1 };
+  return {
+    kl: { weight: options.weight ?? 1, direction: options.direction ?? 'forward' },
+    repairWeight: options.repairWeight ?? 0.5,
+  };
+}
+
+/** `dapt`, `dapt+kl`, `dpo` ...: the name used in tables and files. */
+export function methodLabel(method: RepairMethod): string {
+  return method.kl ? `${method.name}+kl` : method.name;
+}

@@ -1,0 +1,97 @@
+import type { RunOptions } from '../core/run-options.ts';
+import type { LanguageModel } from '../model/language-model.ts';
+import { pack, type TokenSequence } from '../model/sequences.ts';
+import type { StepRequest } from '../model/trainer.ts';
+import { packSide } from './batches.ts';
+import { forwardFlopsPerToken } from './flops.ts';
+import type { RepairMethod } from './method.ts';
+import type { ResolvedOptions } from './options.ts';
+import type { ReferenceCache } from './reference-cache.ts';
+import type { PreparedPair } from './repair-data.ts';
+
+/** Builds the loss of a batch: L = w L_repair + gamma L_KL, with what the original model has to say about it. */
+export class Objective {
+  readonly #method: RepairMethod;
+  readonly #options: ResolvedOptions;
+  readonly #references: ReferenceCache;
+  /** The original model: a copy while the policy changes */
+  readonly #reference: LanguageModel | null;
+  readonly #context: number;
+  readonly #dpo = new Map<PreparedPair, { chosen: number; rejected: number }>();
+  /** Seconds and FLOPs spent on the original model so far */
+  seconds = 0;
+  flops = 0;
+
+  constructor(
+    method: RepairMethod,
+    options: ResolvedOptions,
+    references: ReferenceCache,
+    reference: LanguageModel | null,
+    context: number,
+  ) {
+    this.#method = method;
+    this.#options = options;
+    this.#references = references;
+    this.#reference = reference;
+    this.#context = context;
+  }
+
+  /** DPO: log-probabilities of all pairs under `original`, which must not have been changed yet. */
+  async prepare(original: LanguageModel, pairs: readonly PreparedPair[], run: RunOptions): Promise<void> {
+    if (this.#method.loss !== 'dpo') return;
+    const sequences = pairs.flatMap((p) => [p.chosen, p.rejected as TokenSequence]);
+    const sums = await this.#timed(original, () => this.#references.logProbs(original, sequences, run));
+    pairs.forEach((pair, i) => {
+      this.#dpo.set(pair, { chosen: sums[2 * i] as number, rejected: sums[2 * i + 1] as number });
+    });
+  }
+
+  /** The repair loss on records. */
+  repairTerm(pairs: readonly PreparedPair[]): StepRequest {
+    const { loss, repairWeight } = this.#method;
+    const { beta, sequenceSum } = this.#options;
+    const chosen = this.#pack(pairs, 'chosen');
+    if (loss === 'ce') return { loss, weightRepair: repairWeight, sequenceSum, chosen };
+    const reference = pairs.map((p) => this.#dpo.get(p) as { chosen: number; rejected: number });
+    return {
+      loss,
+      weightRepair: repairWeight,
+      chosen,
+      rejected: this.#pack(pairs, 'rejected'),
+      referenceChosen: Float64Array.from(reference, (r) => r.chosen),
+      referenceRejected: Float64Array.from(reference, (r) => r.rejected),
+      beta,
+    };
+  }
+
+  /** The KL term on normal texts; nothing without one. */
+  async klTerm(normal: readonly TokenSequence[], run: RunOptions): Promise<StepRequest> {
+    const { kl } = this.#method;
+    const reference = this.#reference;
+    if (!kl || !reference) return {};
+    const referenceHidden = await this.#timed(reference, () => this.#references.hidden(reference, normal, { signal: run.signal }));
+    return { weightKl: kl.weight, klDirection: kl.direction, normal: pack(normal), referenceHidden };
+  }
+
+  /** Which parameters the step changes. */
+  slice(pairs: readonly PreparedPair[], fixedBlock: number | null): StepRequest {
+    const { kind } = this.#method.slice;
+    if (kind === 'all') return { slice: 'all' };
+    if (kind === 'fixed') return { slice: 'block', block: fixedBlock ?? 0 };
+    return { slice: kind, sensitivity: this.#pack(pairs, 'rejected') };
+  }
+
+  /** DPO's cached reference knows no shifted positions, so only cross-entropy follows the paper's pads. */
+  #pack(pairs: readonly PreparedPair[], side: 'chosen' | 'rejected') {
+    return packSide(pairs, side, this.#options.preset === 'paper' && this.#method.loss === 'ce', this.#context);
+  }
+
+  async #timed<R>(model: LanguageModel, work: () => Promise<R>): Promise<R> {
+    const start = performance.now();
+    const before = this.#references.computedTokens;
+    const result = await work();
+    this.seconds += (performance.now() - start) / 1000;
+    this.flops += (this.#references.computedTokens - before) * forwardFlopsPerToken(model.summary);
+    return result;
+  }
+}

@@ -1,0 +1,201 @@
+import { MendsetError } from '../core/errors.ts';
+import { sha256Hex } from '../core/hash.ts';
+import type { LanguageModel } from '../model/language-model.ts';
+import type { TokenSequence } from '../model/sequences.ts';
+import { Trainer } from '../model/trainer.ts';
+import { mostSensitiveBlock } from './fixed-block.ts';
+import { paperFlopsPerToken } from './flops.ts';
+import { runLoop } from './loop.ts';
+import { methodLabel, type RepairMethod } from './method.ts';
+import { generateNormal } from './normal-texts.ts';
+import { Objective } from './objective.ts';
+import { type RepairOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { ReferenceCache } from './reference-cache.ts';
+import { type PreparedData, prepareData, type RepairData } from './repair-data.ts';
+import type { RepairResult } from './result.ts';
+import { newRunState, type RunState, RunStateFolder } from './run-state.ts';
+
+/** Steps between two states of a run with a checkpoint folder. */
+const DEFAULT_EVERY_STEPS = 250;
+
+/**
+ * Repairs `model` in place on the chosen records and returns what happened. Everything is tokenised and checked before the first
+ * step. Equal inputs give equal weights, for any thread count and however often the run was interrupted and resumed.
+ *
+ * Rejects with `invalid-argument` (options), `invalid-data` (records, all mistakes listed), `aborted` (with `checkpoint` the step is
+ * finished and the state written; without, the model's weights are those of no particular step) and `non-finite` (the model is put
+ * back to its best validation, if there was one).
+ *
+ * @example
+ * const result = await repair(model, { train, validation, normal, appendEos: false }, irepair({ kl: {} }), { seed: 202 });
+ * await model.save('repaired');
+ */
+export async function repair(
+  model: LanguageModel,
+  data: RepairData,
+  method: RepairMethod,
+  options: RepairOptions = {},
+): Promise<RepairResult> {
+  const resolved = resolveOptions(method, options, model.summary.context);
+  checkSlice(method, model.summary.layers);
+  const warnings: string[] = [];
+  const sourceHash = model.hash; // null once a step has changed the weights
+  const prepared = prepareData(model, await withNormal(model, data, method, options, warnings), method, resolved);
+  warnings.push(...prepared.warnings);
+  const fingerprint = runFingerprint(model, method, resolved, prepared);
+
+  using reference = method.kl ? model.copy() : null;
+  using trainer = new Trainer(model, { reference: reference ?? undefined, optimizer: resolved.optimizer });
+  const objective = new Objective(method, resolved, options.references ?? new ReferenceCache(), reference, model.summary.context);
+  await objective.prepare(model, [...prepared.train, ...prepared.validation], options);
+
+  const folder = options.checkpoint ? new RunStateFolder(options.checkpoint.directory, fingerprint) : null;
+  const resumed = folder && options.resume ? await folder.read(model, trainer) : null;
+  const state = resumed ?? newRunState(model.summary.layers);
+  const resumedAt = resumed ? resumed.step : null;
+  const before = { seconds: state.seconds.reference, flops: state.referenceFlops };
+  const addReference = () => {
+    state.seconds.reference = before.seconds + objective.seconds;
+    state.referenceFlops = before.flops + objective.flops;
+  };
+  if (method.slice.kind === 'fixed' && state.fixedBlock === null) {
+    state.fixedBlock =
+      method.slice.block ??
+      (await mostSensitiveBlock(model, prepared.train.slice(0, method.slice.sample), resolved.batchSize, options)).block;
+  }
+
+  const everySteps = options.checkpoint?.everySteps ?? DEFAULT_EVERY_STEPS;
+  const write = async () => {
+    addReference();
+    await folder?.write(model, trainer, state);
+  };
+  let stoppedBecause: RepairResult['stoppedBecause'];
+  try {
+    stoppedBecause = await runLoop(trainer, objective, method, resolved, prepared, data.poolIndices, state, {
+      signal: options.signal,
+      onProgress: options.onProgress,
+      onStep: options.onStep,
+      finishSteps: folder !== null,
+      afterStep: async () => {
+        if (folder && state.step % everySteps === 0) await write();
+      },
+    });
+  } catch (error) {
+    const code = error instanceof MendsetError ? error.code : null;
+    if (code === 'aborted' && state.step > 0) await write();
+    if (code === 'non-finite' && state.best) trainer.restore();
+    throw error;
+  }
+  addReference();
+
+  const keepBest = resolved.keep === 'best' && state.best !== null;
+  if (keepBest && state.best?.step !== state.step) trainer.restore();
+  if (resolved.keep === 'best' && state.best === null && prepared.validation.length > 0) {
+    warnings.push(`The run ended before its first validation (${resolved.evalEvery} examples): the last weights are kept.`);
+  }
+  const possible = earlyStoppingPossible(resolved, prepared.train.length);
+  if (!possible && prepared.validation.length > 0) {
+    warnings.push(
+      `Early stopping was inert: ${resolved.patience} validations without improvement cannot happen within ${prepared.train.length * resolved.epochs} examples.`,
+    );
+  }
+  return summarize(model, method, resolved, prepared, state, {
+    stoppedBecause,
+    keptStep: keepBest ? (state.best?.step ?? state.step) : state.step,
+    earlyStoppingPossible: possible,
+    fingerprint,
+    resumedAt,
+    sourceHash,
+    warnings,
+  });
+}
+
+/** The patience can run out at the earliest after the first validation and `patience` more, before a step that still follows. */
+function earlyStoppingPossible(options: ResolvedOptions, records: number): boolean {
+  const examples = Math.min(records * options.epochs, (options.maxSteps ?? Number.POSITIVE_INFINITY) * options.batchSize);
+  return examples > options.evalEvery * (options.patience + 1);
+}
+
+function checkSlice(method: RepairMethod, layers: number): void {
+  if (method.slice.kind !== 'fixed' || method.slice.block === null) return;
+  const { block } = method.slice;
+  if (!Number.isSafeInteger(block) || block < 0 || block >= layers) {
+    throw new MendsetError('invalid-argument', `Expected the block to repair to be between 0 and ${layers - 1} but received ${block}.`);
+  }
+}
+
+async function withNormal(
+  model: LanguageModel,
+  data: RepairData,
+  method: RepairMethod,
+  options: RepairOptions,
+  warnings: string[],
+): Promise<RepairData> {
+  if (!method.kl || data.normal !== undefined || options.generateNormal === undefined) return data;
+  const normal = await generateNormal(model, { ...options.generateNormal, signal: options.signal, onProgress: options.onProgress });
+  if (normal.toxicDropped + normal.shortDropped > 0) {
+    warnings.push(
+      `${normal.toxicDropped} toxic and ${normal.shortDropped} too short texts of ${normal.sampled} generated normal texts were dropped.`,
+    );
+  }
+  if (!options.generateNormal.score) warnings.push('The generated normal texts were not filtered by toxicity: no scorer was given.');
+  return { ...data, normal: normal.ids };
+}
+
+function runFingerprint(model: LanguageModel, method: RepairMethod, options: ResolvedOptions, data: PreparedData): string {
+  const bytes = (s: TokenSequence) => [new Uint8Array(s.ids.buffer, s.ids.byteOffset, s.ids.byteLength), s.mask];
+  const { family, layers, width, vocab, parameters, backend } = model.summary;
+  return sha256Hex([
+    JSON.stringify([method, options, model.hash, family, layers, width, vocab, parameters, backend]),
+    ...[data.train, data.validation].flatMap((pairs) => [
+      `pairs ${pairs.length}`,
+      ...pairs.flatMap((p) => [...bytes(p.chosen), ...(p.rejected ? bytes(p.rejected) : [])]),
+    ]),
+    ...[data.normal, data.normalValidation].flatMap((rows) => [`normal ${rows.length}`, ...rows.flatMap(bytes)]),
+  ]);
+}
+
+function summarize(
+  model: LanguageModel,
+  method: RepairMethod,
+  options: ResolvedOptions,
+  data: PreparedData,
+  state: RunState,
+  outcome: Pick<RepairResult, 'stoppedBecause' | 'keptStep' | 'earlyStoppingPossible' | 'fingerprint' | 'resumedAt' | 'warnings'> & {
+    sourceHash: string | null;
+  },
+): RepairResult {
+  const { sourceHash, ...rest } = outcome;
+  const { family, layers, width, parameters, backend, device, threads } = model.summary;
+  const { train, validation, reference } = state.seconds;
+  return {
+    method: method.name,
+    label: methodLabel(method),
+    kl: method.kl,
+    repairWeight: method.repairWeight,
+    slice: method.slice.kind === 'fixed' ? { ...method.slice, block: state.fixedBlock } : method.slice,
+    preset: options.preset,
+    steps: state.step,
+    examples: state.examples,
+    epochs: Math.floor(state.examples / data.train.length),
+    ...rest,
+    bestStep: state.best?.step ?? null,
+    bestLoss: state.best?.loss ?? null,
+    validation: state.curve,
+    log: state.log,
+    blockCounts: method.slice.kind === 'all' ? [] : state.blockCounts,
+    sensitivities: state.sensitivitySteps === 0 ? [] : state.sensitivitySums.map((sum) => sum / state.sensitivitySteps),
+    usedRecords: data.train.length,
+    leftOut: data.leftOut,
+    cost: {
+      seconds: { total: train + validation + reference, train, validation, reference },
+      examples: state.examples,
+      tokens: state.tokens,
+      flopsCounted: state.flops + state.referenceFlops,
+      flopsPaper: paperFlopsPerToken(method, model.summary) * state.chosenTokens,
+    },
+    seeds: { training: options.seed },
+    parameters: options,
+    model: { family, layers, width, parameters, backend, device, threads, hash: sourceHash },
+  };
+}

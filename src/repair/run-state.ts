@@ -1,0 +1,179 @@
+import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MendsetError } from '../core/errors.ts';
+import { writeFileAtomic } from '../core/files.ts';
+import { type BackendName, LanguageModel } from '../model/language-model.ts';
+import { saveCheckpoint } from '../model/save.ts';
+import type { Trainer } from '../model/trainer.ts';
+import type { StepLog, ValidationPoint } from './result.ts';
+
+/** Everything of a run that changes, weights and optimiser apart. JSON keeps its numbers exactly. */
+export interface RunState {
+  step: number;
+  examples: number;
+  epoch: number;
+  stepInEpoch: number;
+  /** Records of the epoch already used */
+  position: number;
+  validatedExamples: number;
+  withoutImprovement: number;
+  best: { step: number; loss: number } | null;
+  curve: ValidationPoint[];
+  log: StepLog[];
+  blockCounts: number[];
+  sensitivitySums: number[];
+  sensitivitySteps: number;
+  fixedBlock: number | null;
+  tokens: number;
+  chosenTokens: number;
+  /** Of training and validation */
+  flops: number;
+  referenceFlops: number;
+  seconds: { train: number; validation: number; reference: number };
+}
+
+export function newRunState(layers: number): RunState {
+  return {
+    step: 0,
+    examples: 0,
+    epoch: 0,
+    stepInEpoch: 0,
+    position: 0,
+    validatedExamples: 0,
+    withoutImprovement: 0,
+    best: null,
+    curve: [],
+    log: [],
+    blockCounts: new Array<number>(layers).fill(0),
+    sensitivitySums: new Array<number>(layers).fill(0),
+    sensitivitySteps: 0,
+    fixedBlock: null,
+    tokens: 0,
+    chosenTokens: 0,
+    flops: 0,
+    referenceFlops: 0,
+    seconds: { train: 0, validation: 0, reference: 0 },
+  };
+}
+
+interface StateFile {
+  readonly kind: 'mendset-repair-state';
+  readonly version: 1;
+  readonly fingerprint: string;
+  readonly weights: string;
+  readonly optimizer: string;
+  readonly best: string | null;
+  readonly state: RunState;
+}
+
+const STATE_FILE = 'state.json';
+const OWN_ENTRY = /^(weights-\d+|best-\d+|optimizer-\d+\.safetensors)$/;
+
+/**
+ * The folder of an unfinished run: weights, best weights and optimiser state beside each other, and state.json, which names them
+ * and is replaced last. A crash at any moment leaves the last complete state.
+ */
+export class RunStateFolder {
+  readonly directory: string;
+  readonly #fingerprint: string;
+  #best: { step: number; folder: string } | null = null;
+
+  constructor(directory: string, fingerprint: string) {
+    this.directory = directory;
+    this.#fingerprint = fingerprint;
+  }
+
+  /** Writes the state. The model leaves with the weights it came with, even when the best ones had to be fetched in between. */
+  async write(model: LanguageModel, trainer: Trainer, state: RunState): Promise<void> {
+    await mkdir(this.directory, { recursive: true });
+    const weights = `weights-${state.step}`;
+    const optimizer = `optimizer-${state.step}.safetensors`;
+    await saveCheckpoint(model.handle, null, join(this.directory, weights));
+    trainer.saveState(join(this.directory, optimizer));
+    if (state.best && this.#best?.step !== state.best.step) {
+      if (state.best.step === state.step) {
+        this.#best = { step: state.step, folder: weights };
+      } else {
+        const folder = `best-${state.best.step}`;
+        trainer.restore();
+        await saveCheckpoint(model.handle, null, join(this.directory, folder));
+        await readWeights(model, join(this.directory, weights));
+        this.#best = { step: state.best.step, folder };
+      }
+    }
+    const best = state.best ? (this.#best?.folder ?? null) : null;
+    const file: StateFile = { kind: 'mendset-repair-state', version: 1, fingerprint: this.#fingerprint, weights, optimizer, best, state };
+    await writeFileAtomic(join(this.directory, STATE_FILE), JSON.stringify(file));
+    for (const name of await readdir(this.directory)) {
+      if (OWN_ENTRY.test(name) && name !== weights && name !== optimizer && name !== best) {
+        await rm(join(this.directory, name), { recursive: true, force: true });
+      }
+    }
+  }
+
+  /** Puts weights, best snapshot and optimiser back. Rejects with `not-found` without a state and `invalid-argument` for another run's. */
+  async read(model: LanguageModel, trainer: Trainer): Promise<RunState> {
+    const file = await this.#readFile();
+    if (file.best !== null && file.state.best) {
+      await readWeights(model, join(this.directory, file.best));
+      trainer.snapshot();
+      this.#best = { step: file.state.best.step, folder: file.best };
+    }
+    await readWeights(model, join(this.directory, file.weights));
+    trainer.loadState(join(this.directory, file.optimizer));
+    return file.state;
+  }
+
+  async #readFile(): Promise<StateFile> {
+    const path = join(this.directory, STATE_FILE);
+    const text = await readFile(path, 'utf8').catch((error: unknown) => {
+      throw new MendsetError(
+        'not-found',
+        `Expected the state of an unfinished run in ${path} but it cannot be read: start the run without resume.`,
+        {
+          cause: error,
+        },
+      );
+    });
+    let file: StateFile;
+    try {
+      file = JSON.parse(text) as StateFile;
+    } catch (error) {
+      throw new MendsetError(
+        'corrupt',
+        `Expected ${path} to be the state of a repair but it is not JSON: remove the folder and start anew.`,
+        { cause: error },
+      );
+    }
+    if (file.kind !== 'mendset-repair-state' || file.version !== 1) {
+      throw new MendsetError('corrupt', `Expected ${path} to be the state of a repair of version 1: remove the folder and start anew.`);
+    }
+    if (file.fingerprint !== this.#fingerprint) {
+      throw new MendsetError(
+        'invalid-argument',
+        `Expected ${path} to belong to this run but model, data, method or options differ from those it was written with: repeat them exactly, or start without resume.`,
+      );
+    }
+    return file;
+  }
+}
+
+/** Removes what {@link RunStateFolder} wrote, and the folder when nothing else is in it. */
+export async function removeRunState(directory: string): Promise<void> {
+  const names = await readdir(directory).catch(() => []);
+  for (const name of names) {
+    if (name === STATE_FILE || OWN_ENTRY.test(name)) await rm(join(directory, name), { recursive: true, force: true });
+  }
+  if (names.every((name) => name === STATE_FILE || OWN_ENTRY.test(name))) await rm(directory, { recursive: true, force: true });
+}
+
+/** Overwrites the model's weights with those of a checkpoint of the same shape. */
+async function readWeights(model: LanguageModel, directory: string): Promise<void> {
+  const { backend, threads } = model.summary;
+  using stored = await LanguageModel.load(directory, { backend: backend as BackendName, threads });
+  for (const { name, count } of model.tensors) {
+    const values = new Float32Array(count);
+    stored.handle.readTensor(name, values);
+    model.handle.writeTensor(name, values);
+  }
+}

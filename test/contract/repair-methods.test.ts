@@ -1,0 +1,281 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sha256Hex } from '../../src/core/hash.ts';
+import { LanguageModel } from '../../src/model/language-model.ts';
+import { dapt } from '../../src/repair/dapt.ts';
+import { dpo } from '../../src/repair/dpo.ts';
+import { irepair } from '../../src/repair/irepair.ts';
+import { methodLabel, type RepairMethod } from '../../src/repair/method.ts';
+import { generateNormal } from '../../src/repair/normal-texts.ts';
+import type { RepairOptions } from '../../src/repair/options.ts';
+import { ReferenceCache } from '../../src/repair/reference-cache.ts';
+import { repair } from '../../src/repair/repair.ts';
+import type { RepairData } from '../../src/repair/repair-data.ts';
+import { type RepairResult, repairJson } from '../../src/repair/result.ts';
+import { byteTokenizer, tinyConfig } from '../byte-tokenizer.ts';
+import { pairRecord, pairRecords } from '../pair-records.ts';
+
+const METHODS: readonly RepairMethod[] = [
+  dapt(),
+  dapt({ kl: {} }),
+  dpo(),
+  dpo({ kl: { weight: 0.5 } }),
+  irepair(),
+  irepair({ kl: { direction: 'reverse' } }),
+];
+
+const data: RepairData = {
+  train: pairRecords(32),
+  validation: pairRecords(8, 500),
+  normal: Array.from({ length: 24 }, (_, i) => `Plain text number ${i * 7} about the weather.`),
+  appendEos: true,
+};
+const quick: RepairOptions = { learningRate: 2e-3, warmupSteps: 2, evalEvery: 8 };
+
+const create = (threads = 0) => LanguageModel.create(tinyConfig(), { seed: 11, backend: 'cpu', threads, tokenizer: byteTokenizer });
+
+function weights(model: LanguageModel): Map<string, string> {
+  return new Map(
+    model.tensors.map(({ name, count }) => {
+      const values = new Float32Array(count);
+      model.handle.readTensor(name, values);
+      return [name, sha256Hex(new Uint8Array(values.buffer))];
+    }),
+  );
+}
+
+async function run(
+  method: RepairMethod,
+  options: RepairOptions = {},
+  threads = 0,
+): Promise<{ result: RepairResult; weights: Map<string, string> }> {
+  using model = create(threads);
+  const result = await repair(model, data, method, { ...quick, ...options });
+  return { result, weights: weights(model) };
+}
+
+const plain = ({ result }: { result: RepairResult }) => ({
+  log: result.log,
+  validation: result.validation,
+  fingerprint: result.fingerprint,
+});
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'mendset-repair-'));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe.each(METHODS.map((method) => [methodLabel(method), method] as const))('%s', (_, method) => {
+  it('lowers its loss on records it has not seen', async () => {
+    const { result } = await run(method, { epochs: 2 });
+    expect(result.stoppedBecause).toBe('epochs');
+    expect(result).toMatchObject({ steps: 16, examples: 64, epochs: 2 });
+    expect(result.validation).toHaveLength(8);
+    expect(result.bestLoss).toBeLessThan(result.validation[0]?.loss as number);
+    expect(result.log.every((l) => Number.isFinite(l.loss) && l.gradientNorm > 0)).toBe(true);
+    if (method.loss === 'dpo') expect(result.log[0]?.lossRepair).toBeCloseTo(Math.LN2, 5);
+    if (method.kl) expect(result.log[0]?.lossKl).toBeCloseTo(0, 5);
+    expect(result.cost.flopsCounted).toBeGreaterThan(0);
+    expect(JSON.parse(repairJson(result)).label).toBe(methodLabel(method));
+  });
+
+  it('gives the same bits for a seed and any thread count', async () => {
+    const one = await run(method, { maxSteps: 4 }, 1);
+    for (const threads of [2, 5]) {
+      const other = await run(method, { maxSteps: 4 }, threads);
+      expect(plain(other)).toEqual(plain(one));
+      expect(other.weights).toEqual(one.weights);
+    }
+    const otherSeed = await run(method, { maxSteps: 4, seed: 203 }, 1);
+    expect(otherSeed.weights).not.toEqual(one.weights);
+  });
+
+  it('continues an interrupted run bit for bit', async () => {
+    const options = { keep: 'best' as const, checkpoint: { directory: join(folder, 'state'), everySteps: 100 } };
+    const whole = await run(method, options);
+    await rm(options.checkpoint.directory, { recursive: true, force: true });
+    const controller = new AbortController();
+    await expect(
+      run(method, { ...options, signal: controller.signal, onStep: (l) => void (l.step === 4 && controller.abort()) }),
+    ).rejects.toMatchObject({ code: 'aborted' });
+    expect((await readdir(options.checkpoint.directory)).sort()).toContain('state.json');
+    const resumed = await run(method, { ...options, resume: true });
+    expect(resumed.result.resumedAt).toBe(5);
+    expect(plain(resumed)).toEqual(plain(whole));
+    expect(resumed.weights).toEqual(whole.weights);
+  });
+
+  it('returns the best weights, or the last ones on request', async () => {
+    // A learning rate that is far too high makes validation worse after a while.
+    const wild = { learningRate: 5e-2, warmupSteps: 8, evalEvery: 4, patience: 2, epochs: 3 };
+    const best = await run(method, wild);
+    const bestStep = best.result.bestStep as number;
+    expect(best.result.validation.find((p) => p.step === bestStep)?.loss).toBe(Math.min(...best.result.validation.map((p) => p.loss)));
+    expect(best.result.keptStep).toBe(bestStep);
+    expect(best.weights).toEqual((await run(method, { ...wild, maxSteps: bestStep, keep: 'last' })).weights);
+    if (best.result.stoppedBecause === 'patience') expect(best.result.validation.slice(-2).every((p) => !p.best)).toBe(true);
+  });
+});
+
+describe('early stopping', () => {
+  it('stops when validation no longer improves', async () => {
+    const { result } = await run(dapt(), { learningRate: 0.5, warmupSteps: 0, evalEvery: 4, patience: 2, epochs: 10 });
+    expect(result.stoppedBecause).toBe('patience');
+    expect(result.steps).toBeLessThan(80);
+    expect(result.earlyStoppingPossible).toBe(true);
+  });
+  it('says so when the run is too short for it', async () => {
+    const { result } = await run(dapt(), { maxSteps: 3 });
+    expect(result.earlyStoppingPossible).toBe(false);
+    expect(result.warnings.join()).toMatch(/inert/);
+  });
+});
+
+describe('irepair', () => {
+  it('changes blocks alone, one in each step', async () => {
+    using model = create();
+    const before = weights(model);
+    const blockOf = new Map(model.tensors.map((t) => [t.name, t.block]));
+    const result = await repair(model, data, irepair(), { ...quick, keep: 'last' });
+    expect(result.blockCounts.reduce((a, b) => a + b, 0)).toBe(result.steps);
+    expect(result.sensitivities).toHaveLength(3);
+    for (const [name, hash] of weights(model)) {
+      const block = blockOf.get(name) as number;
+      const changed = block >= 0 && (result.blockCounts[block] as number) > 0;
+      expect([name, hash !== before.get(name)]).toEqual([name, changed]);
+    }
+  });
+  it('can be held to one block, to the most sensitive one of the run, or to the least sensitive one', async () => {
+    expect((await run(irepair({ slice: 1 }), { maxSteps: 3 })).result.blockCounts).toEqual([0, 3, 0]);
+    const fixed = (await run(irepair({ slice: 'fixed' }), { maxSteps: 3 })).result;
+    expect(Math.max(...fixed.blockCounts)).toBe(3);
+    expect(fixed.slice).toMatchObject({ kind: 'fixed', block: fixed.blockCounts.indexOf(3) });
+    const least = (await run(irepair({ slice: 'least-sensitive' }), { maxSteps: 1 })).result;
+    expect(least.log[0]?.block).toBe(least.sensitivities.indexOf(Math.min(...least.sensitivities)));
+    const most = (await run(irepair(), { maxSteps: 1 })).result;
+    expect(most.log[0]?.block).toBe(most.sensitivities.indexOf(Math.max(...most.sensitivities)));
+    await expect(run(irepair({ slice: 7 }))).rejects.toThrowError(/between 0 and 2/);
+  });
+});
+
+describe('kl', () => {
+  it('keeps the model nearer to the original', async () => {
+    const normal = data.normal?.slice(0, 8).map((t) => byteTokenizer.encode(t as string)) ?? [];
+    const sequences = normal.map((ids) => ({ ids, mask: new Uint8Array(ids.length).fill(1, 1) }));
+    const drift = async (method: RepairMethod) => {
+      using model = create();
+      const before = await model.logProbs(sequences);
+      await repair(model, data, method, { ...quick, epochs: 2, keep: 'last' });
+      const after = await model.logProbs(sequences);
+      return before.reduce((sum, row, i) => sum + row.reduce((s, v, t) => s + Math.abs(v - (after[i]?.[t] as number)), 0), 0);
+    };
+    expect(await drift(dapt({ kl: { weight: 20 } }))).toBeLessThan(await drift(dapt()));
+  });
+  it('needs normal texts, given or generated', async () => {
+    using model = create();
+    const without = { ...data, normal: undefined };
+    await expect(repair(model, without, dapt({ kl: {} }), quick)).rejects.toMatchObject({ code: 'invalid-data' });
+    const result = await repair(model, without, dapt({ kl: {} }), { ...quick, maxSteps: 2, generateNormal: { count: 12 } });
+    expect(result.warnings.join()).toMatch(/not filtered/);
+  });
+  it('drops toxic generated texts, and samples the same ones again', async () => {
+    using model = create();
+    const all = await generateNormal(model, { count: 10, seed: 3 });
+    expect((await generateNormal(model, { count: 10, seed: 3 })).ids).toEqual(all.ids);
+    const odd = await generateNormal(model, { count: 10, seed: 3, score: async (texts) => texts.map((_, i) => (i % 2 ? 0.9 : null)) });
+    expect(odd.toxicDropped).toBe(Math.floor(all.ids.length / 2));
+  });
+});
+
+describe('references', () => {
+  it('are computed once for all runs on a model and do not change a bit', async () => {
+    const references = new ReferenceCache();
+    const first = await run(dpo({ kl: {} }), { references, maxSteps: 4 });
+    const tokens = references.computedTokens;
+    const second = await run(dpo({ kl: {} }), { references, maxSteps: 4 });
+    expect(references.computedTokens).toBe(tokens);
+    expect(second.weights).toEqual(first.weights);
+    const starved = await run(dpo({ kl: {} }), { references: new ReferenceCache({ maxBytes: 0 }), maxSteps: 4 });
+    expect(starved.weights).toEqual(first.weights);
+  });
+});
+
+describe('orders, presets and optimisers', () => {
+  it('train in selection or pool order', async () => {
+    const poolIndices = data.train.map((_, i) => data.train.length - i);
+    using a = create();
+    using b = create();
+    await repair(a, { ...data, poolIndices }, dapt(), { ...quick, order: 'pool' });
+    await repair(b, { ...data, train: [...data.train].reverse() }, dapt(), { ...quick, order: 'selection' });
+    expect(weights(a)).toEqual(weights(b));
+    await expect(repair(a, data, dapt(), { order: 'pool' })).rejects.toThrowError(/poolIndices/);
+  });
+  it('follow the paper preset', async () => {
+    for (const method of [dapt(), dpo(), irepair({ kl: {} })]) {
+      const { result } = await run(method, { preset: 'paper', evalEvery: 12 });
+      expect(result.validation.map((p) => p.examples)).toEqual([12, 24]);
+      expect(result.keptStep).toBe(result.bestStep);
+    }
+  });
+  it('can use AdamW', async () => {
+    const { result } = await run(dapt(), { optimizer: { kind: 'adamw' }, epochs: 2 });
+    expect(result.bestLoss).toBeLessThan(result.validation[0]?.loss as number);
+  });
+});
+
+describe('mistakes', () => {
+  it('are found before any step', async () => {
+    using model = create();
+    const before = weights(model);
+    const train = [...data.train, pairRecord({ prompt: 'a', chosen: 'b' })];
+    await expect(repair(model, { ...data, train }, dpo(), quick)).rejects.toMatchObject({ code: 'invalid-data' });
+    await expect(
+      repair(model, data, dapt(), { ...quick, resume: true, checkpoint: { directory: join(folder, 'none') } }),
+    ).rejects.toMatchObject({ code: 'not-found' });
+    await expect(repair(model, data, dapt(), { batchSize: 0 })).rejects.toMatchObject({ code: 'invalid-argument' });
+    expect(weights(model)).toEqual(before);
+  });
+  it('include the state of another run', async () => {
+    const checkpoint = { directory: join(folder, 'state'), everySteps: 2 };
+    await run(dapt(), { checkpoint, maxSteps: 4 });
+    await expect(run(dapt(), { checkpoint, maxSteps: 4, seed: 1, resume: true })).rejects.toThrowError(/belong to this run/);
+  });
+  it('end a diverging run with its best weights', async () => {
+    using model = create();
+    const error = repair(model, data, dapt(), { ...quick, learningRate: 1e38, warmupSteps: 0, clipNorm: 0, evalEvery: 4, epochs: 4 });
+    await expect(error).rejects.toMatchObject({ code: 'non-finite' });
+  });
+});
+
+describe.each(['tiny-gpt2', 'tiny-gpt-neo', 'tiny-gpt-neox'])('%s', (name) => {
+  it('is repaired from token ids, saved and read back', async () => {
+    const ids = (text: string) => [...byteTokenizer.encode(text)];
+    const tokenised = (records: RepairData['train']) =>
+      records.map((r) => ({
+        ...r,
+        prompt: '',
+        chosen: '',
+        rejected: null,
+        promptIds: ids(r.prompt),
+        chosenIds: ids(r.chosen),
+        rejectedIds: ids(r.rejected ?? ''),
+      }));
+    using model = await LanguageModel.load(fileURLToPath(new URL(`../golden/tiny-hf/${name}`, import.meta.url)), { backend: 'cpu' });
+    const result = await repair(
+      model,
+      { ...data, train: tokenised(data.train), validation: tokenised(data.validation), normal: data.normal?.map((t) => ids(t as string)) },
+      irepair({ kl: {} }),
+      { ...quick, epochs: 2 },
+    );
+    expect(result.bestLoss).toBeLessThan(result.validation[0]?.loss as number);
+    const directory = join(folder, 'repaired');
+    await model.save(directory);
+    using stored = await LanguageModel.load(directory, { backend: 'cpu' });
+    expect(weights(stored)).toEqual(weights(model));
+    expect((await readdir(directory)).sort()).toEqual(['config.json', 'generation_config.json', 'model.safetensors']);
+  });
+});
