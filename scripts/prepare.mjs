@@ -56,17 +56,29 @@ const bin = (name) => join(root, 'node_modules', '.bin', name);
 if (wants('native')) {
   const output = join(root, 'build', 'Release', 'mendset.node');
   const stamp = join(root, 'build', 'Release', 'mendset.stamp');
-  const wanted = digest(['native', 'CMakeLists.txt'], `${process.platform} ${process.arch} ${process.env.CXX ?? ''} ${process.env.CXXFLAGS ?? ''}`);
+  const wanted = digest(
+    ['native', 'CMakeLists.txt'],
+    `${process.platform} ${process.arch} ${process.env.CXX ?? ''} ${process.env.CXXFLAGS ?? ''}`,
+  );
   if (!upToDate(stamp, output, wanted)) {
     if (!has('cmake-js') || !has('node-addon-api')) {
-      console.error('mendset: the development dependencies are absent, so the native engine is not built. Run `npm install` (with dev dependencies) to build it.');
+      console.error(
+        'mendset: the development dependencies are absent, so the native engine is not built. Run `npm install` (with dev dependencies) to build it.',
+      );
       process.exit(0);
     }
     if (spawnSync('cmake', ['--version'], { stdio: 'ignore' }).status !== 0) {
-      console.error('mendset: building the native engine needs CMake >= 3.20 and a C++20 compiler on the PATH. Install them (Debian: apt install cmake g++) and run `npm run build`.');
+      console.error(
+        'mendset: building the native engine needs CMake >= 3.20 and a C++20 compiler on the PATH. Install them (Debian: apt install cmake g++) and run `npm run build`.',
+      );
       process.exit(1);
     }
-    run('building the native engine', bin('cmake-js'), ['compile', '--CDMENDSET_ADDON=ON', '--parallel', '2'], 'The compiler output above says why; C++20 is needed (GCC >= 11, Clang >= 14).');
+    run(
+      'building the native engine',
+      bin('cmake-js'),
+      ['compile', '--CDMENDSET_ADDON=ON', '--parallel', '2'],
+      'The compiler output above says why; C++20 is needed (GCC >= 11, Clang >= 14).',
+    );
     writeFileSync(stamp, wanted);
   }
 }

@@ -18,7 +18,7 @@ const ENTRIES = 4096;
 const EOS = '<|endoftext|>';
 
 const out = process.argv[2] ?? join(packageRoot(), 'assets', 'demo', 'model');
-const documents = await demoCorpus();
+const documents = (await demoCorpus()).map((document) => document.text);
 const trained = trainBpe(documents, ENTRIES - 1);
 await mkdir(out, { recursive: true });
 await writeFileAtomic(join(out, 'tokenizer.json'), `${JSON.stringify(bpeToTokenizerJson(trained, EOS))}\n`);

@@ -1,0 +1,215 @@
+#include "model/backward.h"
+
+namespace mendset {
+
+GradientSink GradientSink::gradients(const Model& model, int32_t wanted, float* base, int64_t origin, bool accumulate) {
+  GradientSink sink;
+  sink.model_ = &model;
+  sink.wanted_ = wanted;
+  sink.base_ = base;
+  sink.origin_ = origin;
+  sink.written_.resize(model.tensors().size(), accumulate);
+  return sink;
+}
+
+GradientSink GradientSink::sample_norms(const Model& model, int32_t wanted, double* squares, SampleSpans spans) {
+  GradientSink sink;
+  sink.model_ = &model;
+  sink.wanted_ = wanted;
+  sink.squares_ = squares;
+  sink.spans_ = spans;
+  return sink;
+}
+
+bool GradientSink::wants(int32_t block) const {
+  if (wanted_ == kEverything) return true;
+  return wanted_ == kBlocksOnly ? block >= 0 : block == wanted_;
+}
+
+bool GradientSink::mark(int tensor) {
+  const bool before = written_[static_cast<size_t>(tensor)];
+  written_[static_cast<size_t>(tensor)] = true;
+  return before;
+}
+
+void GradientSink::linear(Builder& builder, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
+                          const float* d_y, int64_t ld_y, int32_t block) {
+  if (!wants(block)) return;
+  if (forms_gradients()) {
+    const float beta = mark(map.weight) ? 1.0f : 0.0f;
+    builder.add(ms_linear_backward_weight_args{rows, map.in, map.out, x, map.in, activation, d_y, ld_y, gradient(map.weight),
+                                               map.layout, gradient(map.bias), beta},
+                block);
+  } else {
+    builder.add(ms_linear_sample_norm_args{rows, map.in, map.out, spans_.samples, spans_.offsets, spans_.max_length, x, map.in,
+                                           activation, d_y, ld_y, squares(map.weight), squares(map.bias), stride()},
+                block);
+  }
+}
+
+void GradientSink::norm(Builder& builder, const NormMap& map, int64_t rows, const float* x, const float* mean, const float* rstd,
+                        const float* d_y, const float* d_residual, float* d_x, int32_t block, const SampleSpans* spans) {
+  const Architecture& a = model_->architecture();
+  float *d_gain = nullptr, *d_bias = nullptr;
+  if (wants(block)) {
+    if (forms_gradients()) {
+      d_gain = gradient(map.gain);
+      d_bias = gradient(map.bias);
+      if (!mark(map.gain)) {  // gain and bias are neighbours
+        builder.zero(d_gain, (d_bias != nullptr ? d_bias - d_gain : 0) + a.width, block);
+      }
+    } else {
+      const SampleSpans& s = spans != nullptr ? *spans : spans_;
+      builder.add(ms_norm_sample_norm_args{rows, a.width, s.samples, a.norm_kind, s.offsets, x, mean, rstd, d_y,
+                                           squares(map.gain), squares(map.bias), stride()},
+                  block);
+    }
+  }
+  if (d_x == nullptr && d_gain == nullptr) return;
+  builder.add(ms_norm_backward_args{rows, a.width, a.norm_kind, x, model_->weight(map.gain), mean, rstd, d_y, d_residual, d_x,
+                                    d_gain, d_bias},
+              block);
+}
+
+void GradientSink::embedding(Builder& builder, const DeviceRows& rows, const float* d_out) {
+  const int token = model_->map().token_embedding, position = model_->map().position_embedding;
+  for (const int tensor : {token, position}) {
+    if (tensor >= 0 && !mark(tensor)) builder.zero(gradient(tensor), model_->tensors()[static_cast<size_t>(tensor)].count);
+  }
+  builder.add(ms_embed_backward_args{rows.rows, model_->architecture().width, rows.ids, rows.positions, d_out, gradient(token),
+                                     gradient(position)});
+}
+
+void build_linear_input(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* d_y, int64_t ld_y,
+                        const float* x, int32_t activation, float* d_x, float beta, int32_t block) {
+  builder.add(ms_linear_backward_input_args{rows, map.in, map.out, d_y, ld_y, model.weight(map.weight), map.layout, x, activation,
+                                            d_x, map.in, beta},
+              block);
+}
+
+namespace {
+
+class BlockBackward {
+ public:
+  BlockBackward(Builder& builder, const Model& model, const DeviceRows& rows, const BlockActivations& act, float* d_out,
+                GradientSink& sink, int32_t block)
+      : builder_(builder),
+        model_(model),
+        a_(model.architecture()),
+        map_(model.map().blocks[static_cast<size_t>(block)]),
+        rows_(rows),
+        act_(act),
+        d_out_(d_out),
+        sink_(sink),
+        block_(block) {}
+
+  void build() {
+    float* d_normed2 = mlp();
+    if (!a_.parallel_residual) {
+      // d_out becomes the gradient between attention and MLP.
+      sink_.norm(builder_, map_.norm2, rows_.rows, act_.middle, act_.mean2, act_.rstd2, d_normed2, d_out_, d_out_, block_);
+      builder_.give(act_.middle);
+      builder_.give(d_normed2);
+      d_normed2 = nullptr;
+    }
+    float* d_normed1 = attention();
+    const bool needs_input = block_ > sink_.lowest_block() || sink_.wants(-1);
+    float* d_x = needs_input ? d_out_ : nullptr;
+    if (a_.parallel_residual) {
+      // Both branches have read d_out by now.
+      sink_.norm(builder_, map_.norm2, rows_.rows, act_.input, act_.mean2, act_.rstd2, d_normed2, d_x, d_x, block_);
+      builder_.give(d_normed2);
+    }
+    sink_.norm(builder_, map_.norm1, rows_.rows, act_.input, act_.mean1, act_.rstd1, d_normed1, d_x, d_x, block_);
+    builder_.give(d_normed1);
+    for (const float* used : {act_.input, act_.mean1, act_.rstd1, act_.mean2, act_.rstd2}) builder_.give(used);
+  }
+
+ private:
+  // [rows, width]: recomputed output of a norm, later overwritten by the gradient there.
+  float* normed(const NormMap& norm, const float* x) {
+    float* y = builder_.take<float>(rows_.rows * a_.width);
+    if (sink_.wants(block_)) build_norm(builder_, model_, norm, rows_.rows, x, y, nullptr, nullptr, block_);
+    return y;
+  }
+
+  float* mlp() {
+    const int64_t n = rows_.rows;
+    float* d_mlp = builder_.take<float>(n * a_.inner);
+    sink_.linear(builder_, map_.mlp_out, n, act_.mlp, a_.activation, d_out_, a_.width, block_);
+    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, act_.mlp, a_.activation, d_mlp, 0, block_);
+    builder_.give(act_.mlp);
+    float* d_normed = normed(map_.norm2, a_.parallel_residual ? act_.input : act_.middle);
+    sink_.linear(builder_, map_.mlp_in, n, d_normed, MS_ACTIVATION_NONE, d_mlp, a_.inner, block_);
+    build_linear_input(builder_, model_, map_.mlp_in, n, d_mlp, a_.inner, nullptr, MS_ACTIVATION_NONE, d_normed, 0, block_);
+    builder_.give(d_mlp);
+    return d_normed;
+  }
+
+  float* attention() {
+    const int64_t n = rows_.rows, d = a_.width;
+    float* d_attended = builder_.take<float>(n * d);
+    sink_.linear(builder_, map_.attention_out, n, act_.attended, MS_ACTIVATION_NONE, d_out_, d, block_);
+    build_linear_input(builder_, model_, map_.attention_out, n, d_out_, d, nullptr, MS_ACTIVATION_NONE, d_attended, 0, block_);
+    float* d_qkv = builder_.take<float>(n * 3 * d);
+    const int32_t heads = static_cast<int32_t>(a_.heads);
+    builder_.add(ms_attention_backward_args{n,
+                                            rows_.samples,
+                                            rows_.offsets,
+                                            rows_.max_length,
+                                            heads,
+                                            heads,
+                                            static_cast<int32_t>(a_.head_dim()),
+                                            a_.windows[static_cast<size_t>(block_)],
+                                            a_.attention_scale,
+                                            act_.qkv,
+                                            act_.qkv + d,
+                                            act_.qkv + 2 * d,
+                                            3 * d,
+                                            act_.attended,
+                                            d_attended,
+                                            d,
+                                            act_.lse,
+                                            d_qkv,
+                                            d_qkv + d,
+                                            d_qkv + 2 * d},
+                 block_, 10 * rows_.pairs * static_cast<double>(d));
+    for (const float* used : {d_attended, act_.attended, act_.qkv, act_.lse}) builder_.give(used);
+    build_rotary(builder_, model_, rows_, d_qkv, true, block_);
+    float* d_normed = normed(map_.norm1, act_.input);
+    int64_t column = 0;
+    for (size_t i = 0; i < static_cast<size_t>(map_.qkv_count); ++i) {
+      sink_.linear(builder_, map_.qkv[i], n, d_normed, MS_ACTIVATION_NONE, d_qkv + column, 3 * d, block_);
+      column += map_.qkv[i].out;
+    }
+    column = 0;
+    for (size_t i = 0; i < static_cast<size_t>(map_.qkv_count); ++i) {
+      build_linear_input(builder_, model_, map_.qkv[i], n, d_qkv + column, 3 * d, nullptr, MS_ACTIVATION_NONE, d_normed,
+                         i == 0 ? 0.0f : 1.0f, block_);
+      column += map_.qkv[i].out;
+    }
+    builder_.give(d_qkv);
+    return d_normed;
+  }
+
+  Builder& builder_;
+  const Model& model_;
+  const Architecture& a_;
+  const BlockMap& map_;
+  const DeviceRows& rows_;
+  const BlockActivations& act_;
+  float* d_out_;
+  GradientSink& sink_;
+  int32_t block_;
+};
+
+}  // namespace
+
+void build_backward(Builder& builder, const Model& model, const DeviceRows& rows, const ForwardPass& pass, float* d_out,
+                    GradientSink& sink) {
+  for (int32_t b = static_cast<int32_t>(model.architecture().layers) - 1; b >= sink.lowest_block(); --b) {
+    BlockBackward(builder, model, rows, pass.blocks[static_cast<size_t>(b)], d_out, sink, b).build();
+  }
+}
+
+}  // namespace mendset

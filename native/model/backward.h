@@ -1,0 +1,69 @@
+// The backward pass as a list of operations, and what it leaves behind: gradients, or per-sample gradient norms.
+#pragma once
+
+#include <vector>
+
+#include "model/forward.h"
+#include "model/model.h"
+#include "model/packed_rows.h"
+#include "model/schedule.h"
+
+namespace mendset {
+
+// Ranges of rows that count as one sample each; one span over all rows gives the norm of the whole batch's gradient.
+struct SampleSpans {
+  int64_t samples = 0, max_length = 0;
+  const int32_t* offsets = nullptr;  // [samples + 1] on the backend
+};
+
+// Decides per tensor what the backward pass forms.
+class GradientSink {
+ public:
+  enum : int32_t { kEverything = -1, kBlocksOnly = -2 };  // or the index of the one block that is wanted
+
+  // The gradient of tensor t lies at base + model.offset(t) - origin. It is overwritten at its first use of a build and
+  // accumulates afterwards; with `accumulate` it always accumulates.
+  static GradientSink gradients(const Model& model, int32_t wanted, float* base, int64_t origin, bool accumulate = false);
+  // Squared norms at squares[sample * tensors + t], added to what is there.
+  static GradientSink sample_norms(const Model& model, int32_t wanted, double* squares, SampleSpans spans);
+
+  bool wants(int32_t block) const;  // -1: embeddings, final norm, head
+  int32_t lowest_block() const { return wanted_ < 0 ? 0 : wanted_; }
+  bool forms_gradients() const { return base_ != nullptr; }
+  float* gradient(int tensor) const { return tensor < 0 ? nullptr : base_ + model_->offset(tensor) - origin_; }
+  double* squares(int tensor) const { return tensor < 0 ? nullptr : squares_ + tensor; }
+  int64_t stride() const { return static_cast<int64_t>(model_->tensors().size()); }
+
+  // d_y [rows, out] is the gradient at the output of y = f(x) W + b.
+  void linear(Builder& builder, const LinearMap& map, int64_t rows, const float* x, int32_t activation, const float* d_y,
+              int64_t ld_y, int32_t block);
+  // Backward through a norm, with its own parameters if wanted. d_x may be null, and may be d_residual or d_y. `spans`: those of
+  // these rows where they differ from the pass's.
+  void norm(Builder& builder, const NormMap& map, int64_t rows, const float* x, const float* mean, const float* rstd,
+            const float* d_y, const float* d_residual, float* d_x, int32_t block, const SampleSpans* spans = nullptr);
+  // Gradient at the sum of token and position embeddings (gradients only).
+  void embedding(Builder& builder, const DeviceRows& rows, const float* d_out);
+
+ private:
+  // Marks a tensor as written; true when it already was.
+  bool mark(int tensor);
+
+  const Model* model_ = nullptr;
+  int32_t wanted_ = kEverything;
+  float* base_ = nullptr;
+  int64_t origin_ = 0;
+  double* squares_ = nullptr;
+  SampleSpans spans_;
+  std::vector<bool> written_;
+};
+
+// d_x = beta d_x + gradient of the input of a linear map.
+void build_linear_input(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* d_y, int64_t ld_y,
+                        const float* x, int32_t activation, float* d_x, float beta, int32_t block);
+
+// From d_out [rows, width], the gradient at the last block's output, down to sink.lowest_block(). On return d_out holds the
+// gradient at the embedding sum if the sink wants it. Gives activations back as they are used up.
+void build_backward(Builder& builder, const Model& model, const DeviceRows& rows, const ForwardPass& pass, float* d_out,
+                    GradientSink& sink);
+
+}  // namespace mendset

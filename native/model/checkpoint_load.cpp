@@ -1,0 +1,147 @@
+// Loading a Hugging Face checkpoint folder: every name and shape is compared with the architecture before weight memory is taken,
+// then one tensor per chunk of the task.
+#include <algorithm>
+#include <cstring>
+#include <set>
+
+#include "model/language_model.h"
+#include "model/model.h"
+#include "model/safetensors.h"
+
+namespace mendset {
+
+namespace {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i > 0 ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+// Names that old checkpoints store and nothing needs: causal masks and rotary tables.
+std::set<std::string> old_buffers(const Architecture& a, const std::string& prefix) {
+  std::set<std::string> names;
+  for (int64_t b = 0; b < a.layers; ++b) {
+    for (const char* name : a.names->old_buffers) {
+      if (*name != '\0') names.insert(prefix + a.names->block + std::to_string(b) + "." + name);
+    }
+  }
+  return names;
+}
+
+class LoadModelTask : public Task {
+ public:
+  LoadModelTask(std::shared_ptr<Model> model, CheckpointFiles files, std::shared_ptr<Model>* out)
+      : model_(std::move(model)), files_(std::move(files)), out_(out) {}
+
+  Status step(Deadline deadline) override {
+    if (next_ == 0) MS_TRY(model_->allocate());
+    do {
+      MS_TRY(load(next_));
+      ++next_;
+    } while (next_ < model_->tensors().size() && !deadline.passed());
+    if (next_ == model_->tensors().size()) {
+      *out_ = std::move(model_);
+      files_ = CheckpointFiles();
+      total_ = next_;
+      finished_ = true;
+    }
+    return {};
+  }
+
+  Progress progress() const override {
+    const double total = static_cast<double>(finished_ ? total_ : model_->tensors().size());
+    return {static_cast<double>(next_), total, finished_};
+  }
+
+ private:
+  Status load(size_t index) {
+    const TensorInfo& info = model_->tensors()[index];
+    const CheckpointFiles::Place place = files_.places().at(info.name);
+    values_.resize(static_cast<size_t>(info.count));
+    MS_TRY(place.file->read(*place.tensor, values_.data()));
+    return write_tensor(*model_, info.name, values_);
+  }
+
+  std::shared_ptr<Model> model_;
+  CheckpointFiles files_;
+  std::shared_ptr<Model>* out_;
+  std::vector<float> values_;
+  size_t next_ = 0, total_ = 0;
+  bool finished_ = false;
+};
+
+// A tied head may be stored all the same; then it must be the embedding.
+Status check_tied_head(const Model& model, const CheckpointFiles& files, const std::string& head) {
+  const std::string& embedding = model.tensors()[0].name;
+  const CheckpointFiles::Place a = files.places().at(embedding), b = files.places().at(head);
+  const bool same = a.tensor->shape == b.tensor->shape && a.tensor->dtype == b.tensor->dtype &&
+                    a.file->bytes(*a.tensor) == b.file->bytes(*b.tensor);
+  if (same) return {};
+  return failure(Code::corrupt,
+                 "%s differs from %s although config.json ties them; set tie_word_embeddings to false if the head is separate.",
+                 head.c_str(), embedding.c_str());
+}
+
+Status check_tensors(const Model& model, const CheckpointFiles& files, const std::string& prefix) {
+  const Architecture& a = model.architecture();
+  std::set<std::string> known = old_buffers(a, prefix);
+  for (const TensorInfo& info : model.tensors()) {
+    known.insert(info.name);
+    const auto place = files.places().find(info.name);
+    if (place == files.places().end()) {
+      return failure(Code::corrupt, "The checkpoint has no tensor %s, which a %s model needs.", info.name.c_str(),
+                     a.names->family);
+    }
+    const StoredTensor& stored = *place->second.tensor;
+    if (stored.shape != info.shape) {
+      return failure(Code::corrupt, "Tensor %s has the shape %s, but config.json asks for %s.", info.name.c_str(),
+                     shape_text(stored.shape).c_str(), shape_text(info.shape).c_str());
+    }
+    if (stored.dtype != "F32" && stored.dtype != "F16" && stored.dtype != "BF16") {
+      return failure(Code::unsupported, "Tensor %s has the element type %s; weights are read from F32, F16 and BF16.",
+                     info.name.c_str(), stored.dtype.c_str());
+    }
+  }
+  const std::string head = std::string(a.names->head) + ".weight";
+  if (a.tied_head && files.places().count(head) != 0) {
+    MS_TRY(check_tied_head(model, files, head));
+    known.insert(head);
+  }
+  for (const auto& [name, place] : files.places()) {
+    if (known.count(name) == 0) {
+      return failure(Code::unsupported,
+                     "The checkpoint has the tensor %.200s, which a %s model does not know; supported are the plain gpt2, "
+                     "gpt_neo and gpt_neox language models.",
+                     name.c_str(), a.names->family);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out,
+                       std::unique_ptr<Task>* task) {
+  std::string text;
+  MS_TRY(read_text_file(directory + "/config.json", &text));
+  Json config;
+  if (const Status status = Json::parse(text, &config); !status.ok()) {
+    return failure(Code::corrupt, "%s/config.json: %s", directory.c_str(), status.message().c_str());
+  }
+  Architecture architecture;
+  MS_TRY(parse_architecture(config, &architecture));
+  CheckpointFiles files;
+  MS_TRY(CheckpointFiles::open(directory, &files));
+  std::string prefix = architecture.names->prefix;
+  const bool prefixed = std::any_of(files.places().begin(), files.places().end(),
+                                    [&](const auto& place) { return place.first.starts_with(prefix); });
+  if (!prefixed && architecture.names->prefix_optional) prefix.clear();
+  std::shared_ptr<Model> model = Model::create(backend, std::move(architecture), std::move(config), prefix);
+  MS_TRY(check_tensors(*model, files, prefix));
+  model->stored_dtype = files.places().at(model->tensors()[0].name).tensor->dtype;
+  *task = std::make_unique<LoadModelTask>(std::move(model), std::move(files), out);
+  return {};
+}
+
+}  // namespace mendset

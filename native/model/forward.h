@@ -1,0 +1,45 @@
+// The forward pass as a list of operations.
+#pragma once
+
+#include <vector>
+
+#include "model/model.h"
+#include "model/packed_rows.h"
+#include "model/schedule.h"
+
+namespace mendset {
+
+// What the backward pass reads again. Outputs of norms are recomputed; of the MLP only the activation's input is kept.
+struct BlockActivations {
+  float* input = nullptr;     // [rows, width]
+  float* middle = nullptr;    // [rows, width] between attention and MLP; null when the residual is parallel
+  float* qkv = nullptr;       // [rows, 3 width], rotated
+  float* attended = nullptr;  // [rows, width]
+  float* mlp = nullptr;       // [rows, inner] before the activation
+  float *mean1 = nullptr, *rstd1 = nullptr, *mean2 = nullptr, *rstd2 = nullptr;  // [rows]
+  float* lse = nullptr;                                                          // [rows, heads]
+};
+
+// Keys and values of earlier tokens, [layers][slots, capacity, width] each.
+struct KeyValueCache {
+  float *keys = nullptr, *values = nullptr;
+  int64_t slots = 0, capacity = 0;
+  const int32_t* slot_of = nullptr;  // [samples] on the backend
+  const int32_t* lengths = nullptr;  // [samples] on the backend; null while prompts are read
+};
+
+struct ForwardPass {
+  float* output = nullptr;               // [rows, width] of the last block; before the final norm
+  std::vector<BlockActivations> blocks;  // filled from first_stored on
+};
+
+// first_stored: activations are kept from this block up (architecture.layers = none). With a cache whose lengths are null, keys
+// and values are copied into it; with lengths, each row is one new token of its sequence and attends to the cache.
+ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows& rows, int64_t first_stored,
+                          const KeyValueCache* cache = nullptr);
+
+void build_norm(Builder& builder, const Model& model, const NormMap& norm, int64_t rows, const float* x, float* y, float* mean,
+                float* rstd, int32_t block);
+void build_rotary(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, bool inverse, int32_t block);
+
+}  // namespace mendset

@@ -1,0 +1,144 @@
+// The public face of the model engine towards the addon: load, save, score, gradient norms, train, generate.
+// Every long call is a Task; outputs are caller-owned host arrays that stay valid until the task is destroyed.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "core/status.h"
+#include "core/task.h"
+
+namespace mendset {
+
+// Sequences packed without padding (host memory, borrowed until the task is destroyed).
+struct PackedBatch {
+  std::span<const int32_t> ids;        // [tokens]
+  std::span<const int32_t> offsets;    // [samples + 1], offsets[0] = 0, strictly ascending
+  std::span<const uint8_t> mask;       // [tokens]: 1 = this token is a scored target (predicted from its predecessor); empty = all
+                                       // tokens but each sample's first. mask of a first token is ignored.
+  std::span<const int32_t> positions;  // [tokens] or empty = 0, 1, 2 .. per sample
+  int64_t samples() const { return static_cast<int64_t>(offsets.size()) - 1; }
+  int64_t tokens() const { return static_cast<int64_t>(ids.size()); }
+};
+
+struct TensorInfo {
+  std::string name;            // as stored in the checkpoint
+  std::vector<int64_t> shape;  // as stored
+  int64_t count;
+  int32_t block;               // block index, -1 for embeddings, final norm and head
+};
+
+class Model;  // weights on a backend + architecture; shared by tasks
+
+struct ModelSummary {
+  std::string family;  // "gpt2", ...
+  int64_t layers, width, heads, vocab, context, parameters, bytes;
+  int64_t eos;  // -1 when the config has none
+  bool tied_head;
+  std::string stored_dtype;  // "F32" | "F16" | "BF16": what the file holds; arithmetic is always fp32
+};
+
+// `directory` holds config.json and model.safetensors or model.safetensors.index.json + shards.
+// *out is set when the task has finished.
+Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out, std::unique_ptr<Task>* task);
+// A model with freshly drawn weights for `config_json` (GPT-2's rule: N(0, 0.02), residual projections scaled by 1/sqrt(2L)).
+Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed, std::shared_ptr<Model>* out);
+// Writes model.safetensors (or shards of at most shard_bytes with an index) and config.json into `directory`, which exists: each file
+// beside its final name, synced, renamed; the index last. dtype: "F32" or "BF16".
+Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype, int64_t shard_bytes, std::unique_ptr<Task>* task);
+// A second copy of the weights (reference models).
+Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out);
+ModelSummary summarize(const Model& model);
+const Backend& model_backend(const Model& model);
+const std::vector<TensorInfo>& tensors(const Model& model);
+// Copies one tensor to host fp32 (count elements), as stored in the checkpoint.
+Status read_tensor(const Model& model, const std::string& name, std::span<float> out);
+Status write_tensor(Model& model, const std::string& name, std::span<const float> values);
+
+// Null pointers: not wanted. Per-token outputs are aligned with `ids`; rows that are not scored targets hold 0 (argmax: -1).
+struct ScoreOutputs {
+  double* log_prob = nullptr;   // [tokens] log p(ids[t] | before)
+  double* el2n = nullptr;       // [tokens]
+  double* margin = nullptr;     // [tokens]
+  int32_t* argmax = nullptr;    // [tokens] most likely token at this place
+  float* hidden = nullptr;      // [tokens, width] after the final norm
+  float* embedding = nullptr;   // [samples, width] mean-pooled hidden
+  bool normalize_embedding = true;
+  float* logits = nullptr;      // [tokens, vocab]: logits produced *at* token t (for the next one); for small inputs
+};
+Status score_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs, std::unique_ptr<Task>* task);
+
+// Exact per-sample squared gradient norms of (1/Z) sum_t mask CE_t, per stored tensor. squares: [samples, tensors(model).size()].
+// Z = number of scored tokens (token_mean) or 1. block: -1 = all tensors, otherwise only that block's (others stay 0).
+Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block, double* squares, std::unique_ptr<Task>* task);
+
+// For tests and debugging: loss and full gradient of the batch's token-mean CE into the tensor order of tensors(model).
+Status gradient_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, double* loss, std::span<float* const> gradients, std::unique_ptr<Task>* task);
+
+struct OptimizerOptions {
+  enum class Kind { rmsprop, adamw } kind = Kind::rmsprop;
+  float alpha = 0.99f, beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f, weight_decay = 0.01f;
+};
+
+enum class Slice { all, block, most_sensitive, least_sensitive };
+
+// loss = weight_repair * (CE | DPO) + weight_kl * KL. CE: mean over all scored tokens of the batch, or batch mean of per-sample sums.
+struct StepRequest {
+  enum class Loss { none, ce, dpo } loss = Loss::ce;
+  float weight_repair = 1, weight_kl = 0;
+  bool sequence_sum = false;
+  PackedBatch chosen;                          // CE rows, or the chosen side of DPO
+  PackedBatch rejected;                        // the rejected side of DPO, same number of samples
+  std::span<const double> reference_chosen;    // [samples] summed reference log-probs (DPO)
+  std::span<const double> reference_rejected;
+  float beta = 0.1f;
+  PackedBatch normal;                          // KL rows; every token that has a successor counts (mask selects the successor)
+  std::span<const float> reference_hidden;     // [normal.tokens, width]: the reference's final hidden states
+  int kl_direction = MS_KL_FORWARD;
+  Slice slice = Slice::all;
+  int block = 0;                               // Slice::block
+  PackedBatch sensitivity;                     // the batch whose gradient chooses the block (most/least_sensitive)
+  bool update = true;                          // false: losses only, forward pass only, weights untouched
+  float lr = 0, clip_norm = 0;                 // clip_norm 0 = off
+};
+
+struct StepResult {
+  double loss = 0, loss_repair = 0, loss_kl = 0, gradient_norm = 0;
+  int64_t scored_tokens = 0, tokens = 0;
+  int32_t block = -1;                          // chosen block, -1 = all
+  std::vector<double> sensitivities;           // [layers] when a sensitivity batch was given
+  std::vector<double> pair_margins;            // DPO: z per pair
+  double flops = 0;
+};
+
+// Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL).
+class Trainer;
+Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options, std::shared_ptr<Trainer>* out);
+// *result is complete when the task has finished; a task that is dropped half-way leaves weights as they were before the step
+// unless it was dropped inside the optimiser phase: then `trainer_poisoned` is true and the model must be restored.
+Status step_task(const std::shared_ptr<Trainer>& trainer, const StepRequest& request, StepResult* result, std::unique_ptr<Task>* task);
+bool trainer_poisoned(const Trainer& trainer);
+int64_t trainer_bytes(const Trainer& trainer);
+// Optimiser state as a safetensors file (written beside, synced, renamed); restoring it into an equal model continues bit for bit.
+Status save_trainer_state(const Trainer& trainer, const std::string& path);
+Status load_trainer_state(Trainer& trainer, const std::string& path);
+// In-memory copy of the weights, and back (best checkpoint during a repair).
+Status snapshot_weights(Trainer& trainer);
+Status restore_weights(Trainer& trainer);
+
+struct GenerateOptions {
+  int64_t max_new_tokens = 20;
+  bool greedy = true;
+  float temperature = 1, top_p = 1;
+  int32_t top_k = 0;
+  int64_t eos = -1;        // stop token, -1 = never; not part of the output
+  uint64_t seed = 0;       // stream(seed, 8, sub): see domain specification
+  std::span<const uint32_t> subs;  // [samples]: 1024 * prompt + sample, so that batching cannot change a text
+};
+// out_ids: [samples, max_new_tokens] (unused places -1); out_lengths: [samples]; stopped: [samples] 1 = ended by eos.
+Status generate_task(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options, int32_t* out_ids, int32_t* out_lengths, uint8_t* stopped, std::unique_ptr<Task>* task);
+
+}  // namespace mendset

@@ -1,0 +1,225 @@
+#include "model/model.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "core/random.h"
+
+namespace mendset {
+
+namespace {
+
+constexpr int64_t kAlignment = 16;  // elements: 64 bytes
+
+int64_t round_up(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
+
+}  // namespace
+
+void Model::lay_out(const std::string& prefix) {
+  const Architecture& a = architecture_;
+  const FamilyNames& names = *a.names;
+  auto open_group = [&] { groups_.push_back({tensors_.size(), tensors_.size(), elements_, elements_}); };
+  auto add = [&](std::string name, std::vector<int64_t> shape, int32_t block) {
+    int64_t count = 1;
+    for (const int64_t dimension : shape) count *= dimension;
+    tensors_.push_back({std::move(name), std::move(shape), count, block});
+    offsets_.push_back(elements_);
+    elements_ += round_up(count);
+    groups_.back().last = tensors_.size();
+    groups_.back().end = elements_;
+    return static_cast<int>(tensors_.size()) - 1;
+  };
+  auto norm = [&](const std::string& name, int32_t block) {
+    NormMap map;
+    map.gain = add(name + ".weight", {a.width}, block);
+    map.bias = a.norm_kind == MS_NORM_LAYER ? add(name + ".bias", {a.width}, block) : -1;
+    return map;
+  };
+  auto linear = [&](const std::string& name, int64_t in, int64_t out, bool bias, int32_t block) {
+    LinearMap map;
+    map.in = in;
+    map.out = out;
+    map.layout = a.layout;
+    map.weight = add(name + ".weight",
+                     a.layout == MS_LAYOUT_IN_OUT ? std::vector<int64_t>{in, out} : std::vector<int64_t>{out, in}, block);
+    if (bias) map.bias = add(name + ".bias", {out}, block);
+    return map;
+  };
+
+  open_group();
+  map_.token_embedding = add(prefix + names.token_embedding + ".weight", {a.vocab, a.width}, -1);
+  if (a.learned_positions) map_.position_embedding = add(prefix + names.position_embedding + ".weight", {a.context, a.width}, -1);
+  for (int32_t b = 0; b < a.layers; ++b) {
+    open_group();
+    const std::string block = prefix + names.block + std::to_string(b) + ".";
+    BlockMap map;
+    map.norm1 = norm(block + names.norm1, b);
+    map.qkv_count = a.qkv == QkvStorage::separate ? 3 : 1;
+    for (size_t i = 0; i < static_cast<size_t>(map.qkv_count); ++i) {
+      map.qkv[i] = linear(block + names.qkv[i], a.width, map.qkv_count == 3 ? a.width : 3 * a.width, a.qkv_bias, b);
+    }
+    map.attention_out = linear(block + names.attention_out, a.width, a.width, a.out_bias, b);
+    map.norm2 = norm(block + names.norm2, b);
+    map.mlp_in = linear(block + names.mlp_in, a.width, a.inner, true, b);
+    map.mlp_out = linear(block + names.mlp_out, a.inner, a.width, true, b);
+    map_.blocks.push_back(map);
+  }
+  open_group();
+  map_.final_norm = norm(prefix + names.final_norm, -1);
+  map_.head = {map_.token_embedding, -1, a.width, a.vocab, MS_LAYOUT_OUT_IN};
+  if (!a.tied_head) map_.head.weight = add(std::string(names.head) + ".weight", {a.vocab, a.width}, -1);
+}
+
+std::shared_ptr<Model> Model::create(const std::shared_ptr<Backend>& backend, Architecture architecture, Json config,
+                                     const std::string& prefix) {
+  auto model = std::make_shared<Model>();
+  model->backend_ = backend;
+  model->architecture_ = std::move(architecture);
+  model->config_ = std::move(config);
+  model->lay_out(prefix);
+  return model;
+}
+
+Status Model::allocate() { return Buffer::allocate(backend_, static_cast<size_t>(elements_) * sizeof(float), &buffer_); }
+
+int Model::find(const std::string& name) const {
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    if (tensors_[i].name == name) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+bool Model::is_reordered(int tensor) const {
+  const int32_t block = tensors_[static_cast<size_t>(tensor)].block;
+  if (architecture_.qkv != QkvStorage::per_head || block < 0) return false;
+  const LinearMap& qkv = map_.blocks[static_cast<size_t>(block)].qkv[0];
+  return tensor == qkv.weight || tensor == qkv.bias;
+}
+
+void Model::reorder(int tensor, float* values, bool to_backend) const {
+  if (!is_reordered(tensor)) return;
+  const TensorInfo& info = tensors_[static_cast<size_t>(tensor)];
+  const size_t count = static_cast<size_t>(info.count), heads = static_cast<size_t>(architecture_.heads);
+  const size_t run = count / (3 * heads);  // elements of one head's q, k or v rows
+  std::vector<float> old(values, values + count);
+  for (size_t h = 0; h < heads; ++h) {
+    for (size_t part = 0; part < 3; ++part) {
+      const size_t stored = (h * 3 + part) * run, held = (part * heads + h) * run;
+      std::memcpy(values + (to_backend ? held : stored), old.data() + (to_backend ? stored : held), run * sizeof(float));
+    }
+  }
+}
+
+std::unique_ptr<Arena> Model::borrow_arena() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return idle_arena_ != nullptr ? std::move(idle_arena_) : std::make_unique<Arena>(backend_);
+}
+
+void Model::give_back_arena(std::unique_ptr<Arena> arena) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (idle_arena_ == nullptr || idle_arena_->capacity() < arena->capacity()) idle_arena_ = std::move(arena);
+}
+
+Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed,
+                    std::shared_ptr<Model>* out) {
+  Json config;
+  MS_TRY(Json::parse(config_json, &config));
+  Architecture architecture;
+  MS_TRY(parse_architecture(config, &architecture));
+  const std::shared_ptr<Model> model = Model::create(backend, architecture, std::move(config), architecture.names->prefix);
+  MS_TRY(model->allocate());
+  const float residual_scale = 1 / std::sqrt(2 * static_cast<float>(architecture.layers));
+  std::vector<float> values;
+  for (size_t i = 0; i < model->tensors().size(); ++i) {
+    const TensorInfo& info = model->tensors()[i];
+    const int tensor = static_cast<int>(i);
+    float scale = info.shape.size() == 2 ? architecture.initializer_range : 0, mean = 0;
+    if (info.block >= 0) {
+      const BlockMap& block = model->map().blocks[static_cast<size_t>(info.block)];
+      if (tensor == block.attention_out.weight || tensor == block.mlp_out.weight) scale *= residual_scale;
+      if (tensor == block.norm1.gain || tensor == block.norm2.gain) mean = 1;
+    } else if (tensor == model->map().final_norm.gain) {
+      mean = 1;
+    }
+    RandomStream stream(seed, static_cast<uint32_t>(StreamId::weights), static_cast<uint32_t>(i));
+    values.resize(static_cast<size_t>(info.count));
+    for (float& value : values) value = scale == 0 ? mean : static_cast<float>(stream.normal()) * scale;
+    MS_TRY(write_tensor(*model, info.name, values));
+  }
+  *out = model;
+  return {};
+}
+
+Status Model::copy(std::shared_ptr<Model>* out) const {
+  auto copy = std::make_shared<Model>();
+  copy->backend_ = backend_;
+  copy->architecture_ = architecture_;
+  copy->config_ = config_;
+  copy->tensors_ = tensors_;
+  copy->offsets_ = offsets_;
+  copy->groups_ = groups_;
+  copy->map_ = map_;
+  copy->elements_ = elements_;
+  copy->stored_dtype = stored_dtype;
+  const size_t bytes = static_cast<size_t>(elements_) * sizeof(float);
+  MS_TRY(copy->allocate());
+  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), copy->data(), data(), bytes), "copy"));
+  *out = std::move(copy);
+  return {};
+}
+
+Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out) { return model->copy(out); }
+
+const Backend& model_backend(const Model& model) { return *model.backend(); }
+
+ModelSummary summarize(const Model& model) {
+  const Architecture& a = model.architecture();
+  ModelSummary summary{a.names->family,      a.layers, a.width,     a.heads,           a.vocab, a.context, 0,
+                       model.elements() * 4, a.eos,    a.tied_head, model.stored_dtype};
+  for (const TensorInfo& tensor : model.tensors()) summary.parameters += tensor.count;
+  return summary;
+}
+
+const std::vector<TensorInfo>& tensors(const Model& model) { return model.tensors(); }
+
+namespace {
+
+Status find_tensor(const Model& model, const std::string& name, size_t given, int* out) {
+  *out = model.find(name);
+  if (*out < 0) return failure(Code::not_found, "The model has no tensor %.200s.", name.c_str());
+  const int64_t count = model.tensors()[static_cast<size_t>(*out)].count;
+  if (static_cast<size_t>(count) != given) {
+    return failure(Code::invalid_argument, "Tensor %s has %lld elements, got an array of %zu.", name.c_str(),
+                   static_cast<long long>(count), given);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status read_tensor(const Model& model, const std::string& name, std::span<float> out) {
+  int tensor;
+  MS_TRY(find_tensor(model, name, out.size(), &tensor));
+  const ms_backend& table = model.backend()->table();
+  MS_TRY(model.backend()->check(table.download(model.backend()->context(), out.data(), model.weight(tensor), out.size_bytes()),
+                                "download"));
+  model.to_stored_order(tensor, out.data());
+  return {};
+}
+
+Status write_tensor(Model& model, const std::string& name, std::span<const float> values) {
+  int tensor;
+  MS_TRY(find_tensor(model, name, values.size(), &tensor));
+  const float* from = values.data();
+  std::vector<float> reordered;
+  if (model.is_reordered(tensor)) {
+    reordered.assign(values.begin(), values.end());
+    model.to_backend_order(tensor, reordered.data());
+    from = reordered.data();
+  }
+  const ms_backend& table = model.backend()->table();
+  return model.backend()->check(table.upload(model.backend()->context(), model.weight(tensor), from, values.size_bytes()),
+                                "upload");
+}
+
+}  // namespace mendset

@@ -1,0 +1,110 @@
+// A model: its architecture, and its tensors in one backend buffer in the checkpoint's own layout.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "backend/backend.h"
+#include "model/architecture.h"
+#include "model/arena.h"
+#include "model/language_model.h"
+
+namespace mendset {
+
+// Indices into Model::tensors(); -1 = absent.
+struct LinearMap {
+  int weight = -1, bias = -1;
+  int64_t in = 0, out = 0;
+  int32_t layout = MS_LAYOUT_IN_OUT;
+};
+struct NormMap {
+  int gain = -1, bias = -1;
+};
+struct BlockMap {
+  NormMap norm1, norm2;
+  std::array<LinearMap, 3> qkv;  // side by side in the [rows, 3 width] buffer
+  int qkv_count = 0;
+  LinearMap attention_out, mlp_in, mlp_out;
+};
+struct TensorMap {
+  int token_embedding = -1, position_embedding = -1;
+  std::vector<BlockMap> blocks;
+  NormMap final_norm;
+  LinearMap head;  // [vocab, width], out x in; the token embedding itself when tied
+};
+
+// Tensors that are always trained together, adjacent in the buffer: group 0 holds the embeddings, 1 .. L the blocks, L + 1 the
+// rest.
+struct TensorGroup {
+  size_t first, last;  // tensor indices [first, last)
+  int64_t begin, end;  // element range in the buffer, multiples of 16
+};
+
+class Model {
+ public:
+  // Lays out the tensors; no weight memory yet, so that a checkpoint can be compared with the layout first.
+  static std::shared_ptr<Model> create(const std::shared_ptr<Backend>& backend, Architecture architecture, Json config,
+                                       const std::string& prefix);
+  Status allocate();
+  Status copy(std::shared_ptr<Model>* out) const;
+
+  const std::shared_ptr<Backend>& backend() const { return backend_; }
+  const Architecture& architecture() const { return architecture_; }
+  const Json& config() const { return config_; }
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  const TensorMap& map() const { return map_; }
+  const std::vector<TensorGroup>& groups() const { return groups_; }
+  // Element offset of a tensor in the buffer.
+  int64_t offset(int tensor) const { return offsets_[static_cast<size_t>(tensor)]; }
+  int64_t elements() const { return elements_; }
+  float* data() const { return buffer_.as<float>(); }
+  float* weight(int tensor) const { return tensor < 0 ? nullptr : data() + offset(tensor); }
+  int find(const std::string& name) const;  // -1 when there is none
+
+  // Converts between the checkpoint's order of rows and the one held on the backend (they differ for QkvStorage::per_head only).
+  // `values`: one tensor on the host, rewritten in place.
+  void to_backend_order(int tensor, float* values) const { reorder(tensor, values, true); }
+  void to_stored_order(int tensor, float* values) const { reorder(tensor, values, false); }
+  bool is_reordered(int tensor) const;
+
+  // Work memory for one task: an idle arena, or a new one. Give it back when the task is destroyed.
+  std::unique_ptr<Arena> borrow_arena();
+  void give_back_arena(std::unique_ptr<Arena> arena);
+
+  std::string stored_dtype = "F32";
+
+ private:
+  void lay_out(const std::string& prefix);
+  void reorder(int tensor, float* values, bool to_backend) const;
+
+  std::shared_ptr<Backend> backend_;
+  Architecture architecture_;
+  Json config_;
+  std::vector<TensorInfo> tensors_;
+  std::vector<int64_t> offsets_;
+  std::vector<TensorGroup> groups_;
+  TensorMap map_;
+  int64_t elements_ = 0;
+  Buffer buffer_;
+  std::mutex mutex_;  // tasks are made and dropped on other threads than the one that steps
+  std::unique_ptr<Arena> idle_arena_;
+};
+
+// An arena that returns to its model.
+class ArenaLease {
+ public:
+  explicit ArenaLease(std::shared_ptr<Model> model) : model_(std::move(model)), arena_(model_->borrow_arena()) {}
+  ~ArenaLease() { model_->give_back_arena(std::move(arena_)); }
+  ArenaLease(const ArenaLease&) = delete;
+  ArenaLease& operator=(const ArenaLease&) = delete;
+  Arena& operator*() const { return *arena_; }
+
+ private:
+  std::shared_ptr<Model> model_;
+  std::unique_ptr<Arena> arena_;
+};
+
+}  // namespace mendset

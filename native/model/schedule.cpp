@@ -1,0 +1,110 @@
+#include "model/schedule.h"
+
+namespace mendset {
+
+namespace {
+
+struct Runner {
+  const Backend& backend;
+  Status operator()(const Upload& a) const {
+    return backend.check(backend.table().upload(backend.context(), a.destination, a.host, a.bytes), "upload");
+  }
+  Status operator()(const Download& a) const {
+    return backend.check(backend.table().download(backend.context(), a.host, a.source, a.bytes), "download");
+  }
+  Status operator()(const HostStep& a) const { return a.call(); }
+#define MS_RUN(name) \
+  Status operator()(const ms_##name##_args& a) const { return backend.check(backend.table().name(backend.context(), &a), #name); }
+  MS_OPERATIONS(MS_RUN)
+#undef MS_RUN
+};
+
+// {FLOPs, floats moved}. Exact for matrix products; a small constant per element elsewhere.
+struct Pair {
+  double flops, floats;
+};
+
+double product(int64_t a, int64_t b, int64_t c = 1) {
+  return static_cast<double>(a) * static_cast<double>(b) * static_cast<double>(c);
+}
+
+struct Coster {
+  Pair operator()(const ms_linear_forward_args& a) const { return linear(a.rows, a.in, a.out); }
+  Pair operator()(const ms_linear_backward_input_args& a) const { return linear(a.rows, a.in, a.out); }
+  Pair operator()(const ms_linear_backward_weight_args& a) const { return linear(a.rows, a.in, a.out); }
+  Pair operator()(const ms_linear_sample_norm_args& a) const {
+    // Lower triangles of two Gram matrices per sample, or the direct product, whichever is cheaper.
+    const double mean_length = a.samples > 0 ? static_cast<double>(a.rows) / static_cast<double>(a.samples) : 0;
+    const double gram = mean_length * static_cast<double>(a.in + a.out), direct = 2 * product(a.in, a.out);
+    return {static_cast<double>(a.rows) * (gram < direct ? gram : direct), product(a.rows, a.in + a.out)};
+  }
+  Pair operator()(const ms_attention_forward_args& a) const {
+    const double width = product(a.heads, a.head_dim);
+    return {2 * product(a.rows, a.max_length) * width, 4 * static_cast<double>(a.rows) * width};
+  }
+  Pair operator()(const ms_attention_backward_args& a) const {
+    const double width = product(a.heads, a.head_dim);
+    return {5 * product(a.rows, a.max_length) * width, 8 * static_cast<double>(a.rows) * width};
+  }
+  Pair operator()(const ms_decode_attention_args& a) const {
+    const double width = product(a.heads, a.head_dim), keys = product(a.batch, a.capacity);
+    return {4 * keys * width, 2 * keys * width};
+  }
+  Pair operator()(const ms_norm_forward_args& a) const { return elements(product(a.rows, a.width), 8, 2); }
+  Pair operator()(const ms_norm_backward_args& a) const { return elements(product(a.rows, a.width), 12, 4); }
+  Pair operator()(const ms_norm_sample_norm_args& a) const { return elements(product(a.rows, a.width), 6, 2); }
+  Pair operator()(const ms_embed_forward_args& a) const { return elements(product(a.rows, a.width), 1, 3); }
+  Pair operator()(const ms_embed_backward_args& a) const { return elements(product(a.rows, a.width), 2, 5); }
+  Pair operator()(const ms_embed_sample_norm_args& a) const { return elements(product(a.rows, a.width), 4, 2); }
+  Pair operator()(const ms_token_loss_args& a) const { return elements(product(a.rows, a.vocab), 8, 3); }
+  Pair operator()(const ms_rotary_args& a) const { return elements(product(a.rows, a.heads, a.dims), 3, 2); }
+  Pair operator()(const ms_gather_rows_args& a) const { return elements(product(a.rows, a.width), 0, 2); }
+  Pair operator()(const ms_scatter_rows_args& a) const { return elements(product(a.rows, a.width), 0, 2); }
+  Pair operator()(const ms_cache_fill_args& a) const { return elements(product(a.rows, a.width), 0, 4); }
+  Pair operator()(const ms_mean_pool_args& a) const { return elements(product(a.samples, a.width), 1, 2); }
+  Pair operator()(const ms_sample_tokens_args& a) const { return elements(product(a.rows, a.vocab), 1, 1); }
+  Pair operator()(const ms_fill_args& a) const { return elements(static_cast<double>(a.count), 0, 1); }
+  Pair operator()(const ms_sum_squares_args& a) const { return elements(static_cast<double>(a.count), 2, 1); }
+  Pair operator()(const ms_rmsprop_args& a) const { return elements(static_cast<double>(a.count), 8, 5); }
+  Pair operator()(const ms_adamw_args& a) const { return elements(static_cast<double>(a.count), 14, 7); }
+  Pair operator()(const Upload& a) const { return {0, static_cast<double>(a.bytes) / 2}; }
+  Pair operator()(const Download& a) const { return {0, static_cast<double>(a.bytes) / 2}; }
+  template <typename Other>
+  Pair operator()(const Other&) const {
+    return {0, 0};
+  }
+
+ private:
+  static Pair elements(double n, double flops, double floats) { return {n * flops, n * floats}; }
+  static Pair linear(int64_t rows, int64_t in, int64_t out) {
+    return {2 * product(rows, in, out), product(rows, in) + product(in, out) + product(rows, out)};
+  }
+};
+
+}  // namespace
+
+Builder::Cost Builder::cost_of(const Operation& operation) {
+  const Pair pair = std::visit(Coster(), operation);
+  return {pair.flops, pair.floats * sizeof(float)};
+}
+
+void Schedule::clear() {
+  entries_.clear();
+  flops_ = 0;
+}
+
+void Schedule::add(Operation operation, int32_t block, double flops, double bytes) {
+  entries_.push_back({std::move(operation), block, flops, bytes});
+  flops_ += flops;
+}
+
+Status Schedule::run(const Backend& backend, Deadline deadline, size_t* next) const {
+  if (*next >= entries_.size()) return {};
+  do {
+    MS_TRY(std::visit(Runner{backend}, entries_[*next].operation));
+    ++*next;
+  } while (*next < entries_.size() && !deadline.passed());
+  return backend.check(backend.table().synchronize(backend.context()), "synchronize");
+}
+
+}  // namespace mendset

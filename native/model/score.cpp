@@ -1,0 +1,160 @@
+// Per-token quantities of packed samples by forward passes that keep no activations.
+#include <algorithm>
+#include <cstring>
+
+#include "model/forward.h"
+#include "model/head.h"
+#include "model/language_model.h"
+#include "model/packed_rows.h"
+
+namespace mendset {
+
+namespace {
+
+class ScoreTask : public Task {
+ public:
+  ScoreTask(std::shared_ptr<Model> model, const PackedBatch& batch, const ScoreOutputs& outputs)
+      : model_(std::move(model)),
+        arena_(model_),
+        batch_(batch),
+        outputs_(outputs),
+        ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
+    const size_t tokens = static_cast<size_t>(batch.tokens());
+    if (outputs.log_prob != nullptr) std::fill_n(outputs.log_prob, tokens, 0.0);
+    if (outputs.el2n != nullptr) std::fill_n(outputs.el2n, tokens, 0.0);
+    if (outputs.margin != nullptr) std::fill_n(outputs.margin, tokens, 0.0);
+    if (outputs.argmax != nullptr) std::fill_n(outputs.argmax, tokens, -1);
+  }
+
+  Status step(Deadline deadline) override {
+    do {
+      if (next_ == 0) MS_TRY(build());
+      MS_TRY(schedule_.run(*model_->backend(), deadline, &next_));
+      if (next_ < schedule_.entries().size()) return {};
+      store();
+      next_ = 0;
+      ++range_;
+    } while (range_ < ranges_.size() && !deadline.passed());
+    return {};
+  }
+
+  Progress progress() const override {
+    const double part =
+        schedule_.entries().empty() ? 0 : static_cast<double>(next_) / static_cast<double>(schedule_.entries().size());
+    const double total = static_cast<double>(ranges_.size());
+    return {std::min(static_cast<double>(range_) + part, total), total, range_ == ranges_.size()};
+  }
+
+ private:
+  bool wants_statistics() const {
+    return outputs_.log_prob != nullptr || outputs_.el2n != nullptr || outputs_.margin != nullptr || outputs_.argmax != nullptr;
+  }
+  bool wants_every_row() const {
+    return outputs_.hidden != nullptr || outputs_.embedding != nullptr || outputs_.logits != nullptr;
+  }
+
+  Status build() {
+    const auto [first, last] = ranges_[range_];
+    rows_ = PackedRows();
+    rows_.append(batch_, first, last, !wants_every_row());
+    const size_t losses = static_cast<size_t>(rows_.losses());
+    log_prob_.resize(losses);
+    el2n_.resize(losses);
+    margin_.resize(losses);
+    argmax_.resize(losses);
+    return plan(*arena_, schedule_, [&](Builder& builder) { build_pass(builder, first); });
+  }
+
+  void build_pass(Builder& builder, int64_t first) {
+    if (rows_.rows() == 0) return;
+    const Architecture& a = model_->architecture();
+    const DeviceRows rows = upload_rows(builder, rows_);
+    const ForwardPass pass = build_forward(builder, *model_, rows, a.layers);
+    if (wants_every_row()) {
+      float* hidden = builder.take<float>(rows.rows * a.width);
+      build_norm(builder, *model_, model_->map().final_norm, rows.rows, pass.output, hidden, nullptr, nullptr, -1);
+      build_whole_rows(builder, rows, hidden, first);
+      builder.give(hidden);
+    }
+    if (!wants_statistics() || rows_.losses() == 0) return;
+    const HeadRows head = build_head_rows(builder, *model_, rows_, pass.output, false);
+    const int32_t* targets = builder.upload(rows_.targets);
+    double* log_prob = builder.take<double>(head.rows);
+    double* el2n = builder.take<double>(head.rows);
+    double* margin = builder.take<double>(head.rows);
+    int32_t* argmax = builder.take<int32_t>(head.rows);
+    const int64_t chunk = std::min(head_chunk_rows(a, false), head.rows);
+    float* logits = builder.take<float>(chunk * a.vocab);
+    for (int64_t row = 0; row < head.rows; row += chunk) {
+      const int64_t count = std::min(chunk, head.rows - row);
+      build_logits(builder, *model_, count, head.hidden + row * a.width, logits);
+      ms_token_loss_args loss{};
+      loss.rows = count;
+      loss.vocab = a.vocab;
+      loss.logits = logits;
+      loss.targets = targets + row;
+      loss.log_prob = outputs_.log_prob != nullptr ? log_prob + row : nullptr;
+      loss.el2n = outputs_.el2n != nullptr ? el2n + row : nullptr;
+      loss.margin = outputs_.margin != nullptr ? margin + row : nullptr;
+      loss.argmax = outputs_.argmax != nullptr ? argmax + row : nullptr;
+      builder.add(loss);
+    }
+    if (outputs_.log_prob != nullptr) builder.download(log_prob_.data(), log_prob, head.rows);
+    if (outputs_.el2n != nullptr) builder.download(el2n_.data(), el2n, head.rows);
+    if (outputs_.margin != nullptr) builder.download(margin_.data(), margin, head.rows);
+    if (outputs_.argmax != nullptr) builder.download(argmax_.data(), argmax, head.rows);
+  }
+
+  void build_whole_rows(Builder& builder, const DeviceRows& rows, const float* hidden, int64_t first) {
+    const Architecture& a = model_->architecture();
+    const int64_t token = batch_.offsets[static_cast<size_t>(first)];
+    if (outputs_.hidden != nullptr) builder.download(outputs_.hidden + token * a.width, hidden, rows.rows * a.width);
+    if (outputs_.embedding != nullptr) {
+      float* pooled = builder.take<float>(rows.samples * a.width);
+      builder.add(ms_mean_pool_args{rows.samples, a.width, rows.offsets, hidden, outputs_.normalize_embedding ? 1 : 0, pooled});
+      builder.download(outputs_.embedding + first * a.width, pooled, rows.samples * a.width);
+      builder.give(pooled);
+    }
+    if (outputs_.logits == nullptr) return;
+    const int64_t chunk = std::min(head_chunk_rows(a, false), rows.rows);
+    float* logits = builder.take<float>(chunk * a.vocab);
+    for (int64_t row = 0; row < rows.rows; row += chunk) {
+      const int64_t count = std::min(chunk, rows.rows - row);
+      build_logits(builder, *model_, count, hidden + row * a.width, logits);
+      builder.download(outputs_.logits + (token + row) * a.vocab, logits, count * a.vocab);
+    }
+    builder.give(logits);
+  }
+
+  void store() {
+    for (size_t i = 0; i < rows_.loss_tokens.size(); ++i) {
+      const size_t token = static_cast<size_t>(rows_.loss_tokens[i]);
+      if (outputs_.log_prob != nullptr) outputs_.log_prob[token] = log_prob_[i];
+      if (outputs_.el2n != nullptr) outputs_.el2n[token] = el2n_[i];
+      if (outputs_.margin != nullptr) outputs_.margin[token] = margin_[i];
+      if (outputs_.argmax != nullptr) outputs_.argmax[token] = argmax_[i];
+    }
+  }
+
+  std::shared_ptr<Model> model_;
+  ArenaLease arena_;
+  PackedBatch batch_;
+  ScoreOutputs outputs_;
+  std::vector<std::pair<int64_t, int64_t>> ranges_;
+  size_t range_ = 0, next_ = 0;
+  PackedRows rows_;
+  Schedule schedule_;
+  std::vector<double> log_prob_, el2n_, margin_;
+  std::vector<int32_t> argmax_;
+};
+
+}  // namespace
+
+Status score_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs,
+                  std::unique_ptr<Task>* task) {
+  MS_TRY(check_batch(batch, model->architecture(), "The batch"));
+  *task = std::make_unique<ScoreTask>(model, batch, outputs);
+  return {};
+}
+
+}  // namespace mendset

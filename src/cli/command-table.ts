@@ -1,0 +1,187 @@
+import type { CommandContext } from './command-context.ts';
+
+export interface OptionSpec {
+  /** As commander reads it, e.g. `--budget <share|count>` */
+  readonly flags: string;
+  readonly help: string;
+}
+
+export interface CommandSpec {
+  readonly name: string;
+  readonly summary: string;
+  /** Positional argument, e.g. `study.yaml` */
+  readonly argument?: { readonly name: string; readonly help: string };
+  readonly options: readonly OptionSpec[];
+  /** Loaded when the command runs, so that `--help` and mistakes cost nothing */
+  load(): Promise<{ run(context: CommandContext): Promise<number> }>;
+}
+
+const option = (flags: string, help: string): OptionSpec => ({ flags, help });
+
+/** Understood by every command. */
+export const SHARED_OPTIONS: readonly OptionSpec[] = [
+  option('--json', 'print one JSON document on stdout and nothing else there'),
+  option('--quiet', 'no progress and no messages, only results and errors'),
+  option('--seed <n>', 'seed of everything random in this command'),
+  option('--threads <n>', 'worker threads (default: MENDSET_THREADS or all cores); changes no result'),
+  option('--backend <name>', 'auto, cpu, cuda or plain; a named backend never falls back'),
+  option('--config <file.yaml>', 'read options from a YAML file; flags override it'),
+];
+
+const selectOptions = [
+  option('--pool <files...>', 'repair records: JSON lines or ParaDetox TSV, files or folders'),
+  option('--method <name>', 'random, k-center, grand, ccs or saps'),
+  option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
+  option('--model <dir>', 'model for embeddings and gradient norms'),
+  option('--encoder <dir>', 'another model for the embeddings'),
+  option('--embeddings <file.npy>', 'your own embeddings [records, features]; then no model and no pool is needed'),
+  option('--scores <file.npy>', 'your own scores [records]; then no model and no pool is needed'),
+  option('--first <index>', 'k-center: first record, random or farthest-from-mean'),
+  option('--clusters <k>', 'saps: number of clusters (default 10)'),
+  option('--boundary-ratio <a>', 'saps: share of each cluster taken from its boundary, the rest from its centre (default 1)'),
+  option('--allocation <name>', 'saps: waterfill, proportional or equal-no-redistribute'),
+  option('--score <name>', 'grand, ccs: gradient-norm, el2n, loss, margin or toxicity'),
+  option('--norm <name>', 'grand: global or sum-of-tensors'),
+  option('--preset <name>', 'principled (default) or paper'),
+];
+
+const repairOptions = [
+  option('--model <dir>', 'model to repair'),
+  option('--data <files...>', 'repair records, in selection order'),
+  option('--method <name>', 'dapt, dpo or irepair'),
+  option('--kl <weight>', 'add a KL term of this weight against the original model'),
+  option('--normal <file>', 'ordinary texts for the KL term'),
+  option('--generate-normal <n>', 'sample so many ordinary texts from the model instead'),
+  option('--validation <n|file>', 'records held back from the end of the data, or a file of them (default 64, at most a fifth)'),
+  option('--preset <name>', 'principled (default) or paper'),
+  option('--learning-rate <x>', 'default: the published value of the method'),
+  option('--batch-size <n>', 'default 4'),
+  option('--epochs <n>', 'default 1'),
+  option('--max-steps <n>', 'stop after so many steps'),
+  option('--warmup-steps <n>', 'default 150'),
+  option('--clip-norm <x>', 'largest gradient norm of a step, 0 = off; default 0.5'),
+  option('--eval-every <n>', 'examples between validations; default 40'),
+  option('--patience <n>', 'validations without improvement before stopping; default 30'),
+  option('--optimizer <name>', 'rmsprop (default) or adamw'),
+  option('--order <name>', 'shuffled (default), selection or pool'),
+  option('--beta <x>', 'dpo: default 0.1'),
+  option('--slice <name>', 'irepair: most-sensitive (default), least-sensitive, fixed or a block number'),
+];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'info',
+    summary: 'Show the engine, its backends and, with --model, what a model folder holds',
+    options: [option('--model <dir>', 'a model folder to describe')],
+    load: () => import('./commands/info.ts'),
+  },
+  {
+    name: 'select',
+    summary: 'Choose the records worth repairing a model on',
+    options: [...selectOptions, option('--out <file.jsonl>', 'chosen records in selection order')],
+    load: () => import('./commands/select.ts'),
+  },
+  {
+    name: 'score',
+    summary: 'Compute loss, gradient norm, EL2N, embedding or toxicity of each record',
+    options: [
+      option('--model <dir>', 'model to score with (not needed for toxicity alone)'),
+      option('--data <files...>', 'records; they may be pre-tokenised (prompt_ids, completion_ids)'),
+      option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)'),
+      option('--text <name>', 'chosen (default) or rejected: the completion that is scored'),
+      option('--tokens <name>', 'completion (default) or all: the tokens that count'),
+      option('--norm <name>', 'global (default) or sum-of-tensors: what a gradient norm is'),
+      option('--scorer <file>', 'toxicity scores file; default the built-in scorer'),
+      option('--out <file>', '.jsonl: one object for each record; .npy: one array, for a single name'),
+    ],
+    load: () => import('./commands/score.ts'),
+  },
+  {
+    name: 'repair',
+    summary: 'Repair a model on records and write a checkpoint that Hugging Face transformers loads',
+    options: [
+      ...repairOptions,
+      option('--out <dir>', 'folder of the repaired model'),
+      option('--resume', 'continue an interrupted repair'),
+    ],
+    load: () => import('./commands/repair.ts'),
+  },
+  {
+    name: 'evaluate',
+    summary: 'Measure toxicity, perplexity and last-word accuracy of a model',
+    options: [
+      option('--model <dir>', 'model to evaluate'),
+      option('--prompts <file>', 'prompts for the toxicity of greedy continuations'),
+      option('--rtp <file>', 'prompts for the sampling protocol of RealToxicityPrompts'),
+      option('--wikitext <file>', 'running text for perplexity per token'),
+      option('--lambada <file>', 'texts whose last word is to be predicted'),
+      option('--token-ids <file.npy>', 'one long text as token ids'),
+      option('--window <n|model>', 'tokens of a perplexity window; default 1024 or the context'),
+      option('--stride <n>', 'default: the window'),
+      option('--max-new-tokens <n>', 'of a toxicity continuation; default 20'),
+      option('--limit <n>', 'only the first n prompts and texts'),
+      option('--scorer <file>', 'toxicity scores file; default the built-in scorer'),
+      option('--preset <name>', 'principled (default) or paper'),
+      option('--out <file.json>', 'every figure with its convention'),
+    ],
+    load: () => import('./commands/evaluate.ts'),
+  },
+  {
+    name: 'generate',
+    summary: 'Continue prompts',
+    options: [
+      option('--model <dir>', 'model to generate with'),
+      option('--prompts <file>', 'JSON lines with prompt or prompt_ids, or one prompt a line'),
+      option('--max-new-tokens <n>', 'default 20'),
+      option('--greedy', 'always the likeliest token'),
+      option('--top-p <p>', 'nucleus; default 1'),
+      option('--top-k <k>', 'default 0 = off'),
+      option('--temperature <t>', 'default 1'),
+      option('--samples <n>', 'continuations of each prompt; default 1'),
+      option('--out <file.jsonl>', 'default: stdout'),
+    ],
+    load: () => import('./commands/generate.ts'),
+  },
+  {
+    name: 'study',
+    summary: 'Run a grid of models, repairs, selectors, proportions and seeds',
+    argument: { name: 'file.yaml', help: 'the study' },
+    options: [
+      option('--out <dir>', 'folder for results.jsonl, samples and caches; running again continues there'),
+      option('--dry-run', 'print the plan with its cost and stop'),
+      option('--resume', 'continue only: refuse to begin a new study'),
+      option('--cells <i/n>', 'compute the i-th of n shares, for several processes'),
+    ],
+    load: () => import('./commands/study.ts'),
+  },
+  {
+    name: 'report',
+    summary: 'Write the HTML, text and CSV report of a study folder',
+    argument: { name: 'dir', help: 'the study folder' },
+    options: [option('--out <dir>', 'where to write; default the study folder')],
+    load: () => import('./commands/report.ts'),
+  },
+  {
+    name: 'profile',
+    summary: 'Run select or repair and show where time and memory go',
+    argument: { name: 'select|repair', help: 'what to profile; its options follow' },
+    options: mergeOptions([
+      ...selectOptions,
+      ...repairOptions,
+      option('--out <path>', 'output of the profiled command; default: discarded'),
+      option('--trace <file.json>', 'Chrome trace, opens in Perfetto and speedscope; default mendset-trace.json'),
+    ]),
+    load: () => import('./commands/profile.ts'),
+  },
+];
+
+/** One entry for each flag: `profile` takes the options of two commands. */
+function mergeOptions(options: readonly OptionSpec[]): OptionSpec[] {
+  const byFlag = new Map<string, OptionSpec>();
+  for (const o of options) {
+    const flag = o.flags.split(' ')[0] as string;
+    const before = byFlag.get(flag);
+    byFlag.set(flag, before ? option(before.flags, `${before.help}; ${o.help}`) : o);
+  }
+  return [...byFlag.values()];
+}

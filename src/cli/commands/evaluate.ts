@@ -1,0 +1,73 @@
+import { writeFileAtomic } from '../../core/files.ts';
+import { readNpyIds } from '../../data/npy.ts';
+import { readPrompts } from '../../data/read-prompts.ts';
+import { readLambada, readTextRows } from '../../data/read-texts.ts';
+import { evaluate } from '../../evaluate/evaluate.ts';
+import { loadScorer } from '../../evaluate/load-scorer.ts';
+import { LanguageModel } from '../../model/language-model.ts';
+import { textTable } from '../../report/text-table.ts';
+import type { CommandContext } from '../command-context.ts';
+
+const INPUTS = ['prompts', 'rtp', 'wikitext', 'lambada', 'tokenIds'] as const;
+
+export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
+  const directory = options.required('model', 'to name a model folder');
+  const paths = Object.fromEntries(INPUTS.map((name) => [name, options.text(name)])) as Record<(typeof INPUTS)[number], string | undefined>;
+  if (INPUTS.every((name) => !options.has(name)))
+    options.problem('Expected at least one of --prompts, --rtp, --wikitext, --lambada, --token-ids, but none is given.');
+  const scorerPath = options.text('scorer');
+  const out = options.text('out');
+  const window = options.countOr('window', ['model'] as const, 2);
+  const stride = options.count('stride', 1);
+  const maxNewTokens = options.count('maxNewTokens', 1);
+  const limit = options.count('limit', 1);
+  const preset = options.oneOf('preset', ['principled', 'paper'] as const, 'principled');
+  if (stride !== undefined && typeof window === 'number' && stride > window)
+    options.problem(`Expected --stride of at most the window of ${window} but received ${stride}.`);
+  await options.input(directory, 'folder', 'model');
+  for (const name of INPUTS) await options.input(paths[name], 'file', name);
+  await options.input(scorerPath, 'file', 'scorer');
+  await options.output(out, 'file', 'out');
+  const readable = options.problems.length === 0;
+  const read = <T>(path: string | undefined, work: (path: string) => Promise<T>) =>
+    readable && path !== undefined ? options.attempt(() => work(path)) : undefined;
+  const prompts = await read(paths.prompts, async (p) => (await readPrompts(p, { signal })).prompts);
+  const rtp = await read(paths.rtp, async (p) => (await readPrompts(p, { signal })).prompts);
+  const wikitext = await read(paths.wikitext, async (p) => (await readTextRows(p, { signal })).rows);
+  const lambada = await read(paths.lambada, async (p) => (await readLambada(p, { signal })).texts);
+  const tokenIds = await read(paths.tokenIds, async (p) => (await readNpyIds(p)).ids);
+  const scorer =
+    readable && (prompts || rtp)
+      ? await options.attempt(() => loadScorer(scorerPath === undefined ? 'builtin' : { scoresFile: scorerPath }))
+      : undefined;
+  options.finish();
+
+  const first = <T>(list: readonly T[] | undefined) => (limit === undefined ? list : list?.slice(0, limit));
+  const asPrompts = (list: typeof prompts) => first(list)?.map((p) => p.ids ?? p.text);
+  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+  const evaluation = await evaluate(model, {
+    prompts: asPrompts(prompts),
+    rtpPrompts: asPrompts(rtp),
+    scorer,
+    toxicity: { maxNewTokens, seed: shared.seed },
+    rtp: { seed: shared.seed },
+    runningText: wikitext,
+    lambada: first(lambada),
+    tokenIds,
+    perplexity: { window, stride, weighting: preset },
+    signal,
+    onProgress: (event) => progress.update(event),
+  });
+  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(evaluation, null, 2)}\n`);
+  for (const warning of evaluation.warnings) progress.log(`warning: ${warning}`);
+  const rows = evaluation.figures.map((f) => [f.name, f.value === null ? '–' : f.value.toPrecision(6), f.convention]);
+  result(
+    evaluation,
+    `${textTable(
+      ['figure', 'value', 'convention'],
+      rows.map(([a, b, c]) => [a as string, b as string, c as string]),
+      { left: 3 },
+    )}${out === undefined ? '' : `\nfile  ${out}`}`,
+  );
+  return 0;
+}

@@ -1,0 +1,67 @@
+import { arch, cpus, platform, totalmem } from 'node:os';
+import { MendsetError } from '../../core/errors.ts';
+import { packageVersion } from '../../core/package-version.ts';
+import { LanguageModel } from '../../model/language-model.ts';
+import { type EngineInfo, engineInfo } from '../../native/engine-info.ts';
+import type { CommandContext } from '../command-context.ts';
+
+/** `mendset info`: works without the engine too, and then says why it is missing. */
+export async function run({ options, shared, signal, result }: CommandContext): Promise<number> {
+  const directory = options.text('model');
+  await options.input(directory, 'folder', 'model');
+  options.finish();
+  let engine: EngineInfo | null = null;
+  let problem: string | null = null;
+  try {
+    engine = engineInfo();
+  } catch (error) {
+    if (!(error instanceof MendsetError)) throw error;
+    problem = error.message;
+  }
+  let model = null;
+  if (directory !== undefined) {
+    using loaded = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+    model = {
+      directory,
+      hash: loaded.hash,
+      tokenizer: loaded.tokenizer && { vocabulary: loaded.tokenizer.vocabularySize, eos: loaded.tokenizer.eos },
+      ...loaded.summary,
+    };
+  }
+  const machine = {
+    platform: `${platform()}-${arch()}`,
+    cpu: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    node: process.version,
+  };
+  const lines: [string, string][] = [
+    ['mendset', packageVersion()],
+    ['node', `${machine.node} on ${machine.platform}`],
+    ['processor', `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`],
+  ];
+  if (engine) {
+    lines.push(
+      ['engine', engine.compiler],
+      ['instructions', `${engine.isa} (available: ${engine.isasAvailable.join(', ')})`],
+      ['threads', String(engine.threads)],
+    );
+    for (const b of engine.backends)
+      lines.push([`backend ${b.name}`, `${b.usable ? 'usable' : 'not usable'}${b.detail ? `: ${b.detail}` : ''}`]);
+  } else lines.push(['engine', `missing: ${problem}`]);
+  if (model) {
+    lines.push(
+      ['model', `${model.family}, ${model.layers} layers of width ${model.width}, ${model.heads} heads, context ${model.context}`],
+      [
+        '',
+        `${(model.parameters / 1e6).toFixed(1)} M parameters, ${(model.bytes / 2 ** 20).toFixed(0)} MiB in memory, stored as ${model.storedDtype}, vocabulary ${model.vocab}`,
+      ],
+      ['', `on ${model.backend} (${model.device}), ${model.threads} threads, hash ${model.hash?.slice(0, 12)}`],
+    );
+  }
+  result(
+    { mendset: packageVersion(), machine, engine, engineProblem: problem, model },
+    lines.map(([k, v]) => `${k.padEnd(14)} ${v}`).join('\n'),
+  );
+  return engine === null ? 1 : 0;
+}

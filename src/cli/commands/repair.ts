@@ -1,0 +1,52 @@
+import { join } from 'node:path';
+import { pathKind, writeFileAtomic } from '../../core/files.ts';
+import { packageVersion } from '../../core/package-version.ts';
+import { repairJson } from '../../repair/result.ts';
+import { removeRunState } from '../../repair/run-state.ts';
+import type { CommandContext } from '../command-context.ts';
+import { commandLine } from '../command-line.ts';
+import { prepareRepair } from '../prepare-repair.ts';
+
+export async function run(context: CommandContext): Promise<number> {
+  const { options, progress, signal, argv, result } = context;
+  const out = options.required('out', 'to name the folder of the repaired model');
+  await options.output(out, 'folder', 'out');
+  const resume = options.flag('resume');
+  const state = `${out.replace(/[\\/]+$/, '')}.state`;
+  const unfinished = out !== '' && (await pathKind(state).catch(() => 'none')) === 'folder';
+  if (unfinished && !resume)
+    options.problem(
+      `Expected no unfinished repair beside --out but there is one at '${state}'; add --resume to continue it, or delete that folder.`,
+    );
+  if (resume && !unfinished && out !== '')
+    options.problem(`Expected an unfinished repair at '${state}' to resume but there is none; leave out --resume.`);
+  const prepared = await prepareRepair(context);
+  options.finish();
+
+  context.onInterrupted(() => `The state is saved in ${state}. To continue:\n  ${commandLine(argv, ['--resume'])}`);
+  let loss = '';
+  const done = await prepared.run(
+    {
+      signal,
+      onProgress: (event) => progress.update(loss === '' ? event : { ...event, detail: event.detail ?? loss }),
+      onStep: (log) => {
+        loss = `loss ${log.loss.toFixed(3)}`;
+      },
+      checkpoint: { directory: state },
+      resume: unfinished,
+    },
+    async (model, repaired) => {
+      await model.save(out);
+      await writeFileAtomic(join(out, 'repair.json'), repairJson(repaired, { mendset: packageVersion() }));
+    },
+  );
+  await removeRunState(state);
+  for (const warning of done.warnings) progress.log(`warning: ${warning}`);
+  const { log: _, ...document } = done;
+  const best = done.bestLoss === null ? '' : `, best validation loss ${done.bestLoss.toFixed(4)} after step ${done.bestStep}`;
+  result(
+    { out, ...document },
+    `${done.label}: ${done.steps} steps on ${done.examples} examples in ${done.cost.seconds.total.toFixed(1)} s, ${(done.cost.flopsCounted / 1e12).toPrecision(3)} TFLOP${best}\nmodel    ${out}\ndetails  ${join(out, 'repair.json')}`,
+  );
+  return 0;
+}

@@ -1,0 +1,120 @@
+import { MendsetError } from '../core/errors.ts';
+import type { RunOptions } from '../core/run-options.ts';
+import { readPairs } from '../data/read-pairs.ts';
+import { readTexts } from '../data/read-texts.ts';
+import type { PairRecord } from '../data/record.ts';
+import { LanguageModel } from '../model/language-model.ts';
+import { dapt } from '../repair/dapt.ts';
+import { dpo } from '../repair/dpo.ts';
+import { irepair } from '../repair/irepair.ts';
+import type { RepairMethod } from '../repair/method.ts';
+import type { RepairOptions } from '../repair/options.ts';
+import { repair } from '../repair/repair.ts';
+import type { RepairResult, StepLog } from '../repair/result.ts';
+import type { CommandContext } from './command-context.ts';
+
+export interface PreparedRepair {
+  readonly method: RepairMethod;
+  readonly records: number;
+  /** Loads the model, repairs it, and hands it to `finish` before it is disposed */
+  run(
+    options: RunOptions & Pick<RepairOptions, 'checkpoint' | 'resume'> & { onStep?: (log: StepLog) => void },
+    finish: (model: LanguageModel, result: RepairResult) => Promise<void>,
+  ): Promise<RepairResult>;
+}
+
+/** Records held back from the end of the data unless told otherwise. */
+const VALIDATION = 64;
+
+/** Reads the options of `repair` and all its data, collects every mistake, and computes nothing yet. */
+export async function prepareRepair({ options, shared, signal }: CommandContext): Promise<PreparedRepair> {
+  const model = options.required('model', 'to name the folder of the model to repair');
+  const data = options.texts('data');
+  if (!options.has('data')) options.problem('Expected --data to name the repair records, but it is missing.');
+  const methodName = options.requiredOneOf('method', ['dapt', 'dpo', 'irepair'] as const);
+  const klWeight = options.number('kl', { above: 0 });
+  const kl = klWeight === undefined ? undefined : { weight: klWeight };
+  const normalPath = options.text('normal');
+  const generate = options.count('generateNormal', 2);
+  if (kl && normalPath === undefined && generate === undefined)
+    options.problem('Expected --normal FILE or --generate-normal N, because the KL term compares the models on ordinary texts.');
+  if (!kl && options.has('normal')) options.refuse(['normal', 'generateNormal'], 'without --kl');
+  const beta = options.number('beta', { above: 0 });
+  if (methodName && methodName !== 'dpo') options.refuse(['beta'], `with --method ${methodName}`);
+  const slice = options.countOr('slice', ['most-sensitive', 'least-sensitive', 'fixed'] as const, 0);
+  if (methodName && methodName !== 'irepair') options.refuse(['slice'], `with --method ${methodName}`);
+  const settings: RepairOptions = {
+    preset: options.oneOf('preset', ['principled', 'paper'] as const),
+    learningRate: options.number('learningRate', { above: 0 }),
+    batchSize: options.count('batchSize', 1),
+    epochs: options.count('epochs', 1),
+    maxSteps: options.count('maxSteps', 1),
+    warmupSteps: options.count('warmupSteps'),
+    clipNorm: options.number('clipNorm', { min: 0 }),
+    evalEvery: options.count('evalEvery', 1),
+    patience: options.count('patience', 1),
+    order: options.oneOf('order', ['shuffled', 'selection', 'pool'] as const),
+    seed: shared.seed,
+  };
+  const optimizer = options.oneOf('optimizer', ['rmsprop', 'adamw'] as const);
+
+  await options.input(model, 'folder', 'model');
+  for (const path of data) await options.input(path, 'any', 'data');
+  await options.input(normalPath, 'file', 'normal');
+  const validationText = options.text('validation') ?? (options.has('validation') ? String(options.count('validation') ?? '') : undefined);
+  const validationCount = validationText === undefined ? null : /^\d+$/.test(validationText) ? Number(validationText) : null;
+  const validationFile = validationText !== undefined && validationCount === null && validationText !== '' ? validationText : undefined;
+  await options.input(validationFile, 'any', 'validation');
+
+  const readable = options.problems.length === 0;
+  const pairs = readable ? await options.attempt(() => readPairs(data, { signal })) : undefined;
+  const held = readable && validationFile !== undefined ? await options.attempt(() => readPairs([validationFile], { signal })) : undefined;
+  const normal = readable && normalPath !== undefined ? await options.attempt(() => readTexts(normalPath, { signal })) : undefined;
+  const records = pairs?.records ?? [];
+  const holdBack = held ? 0 : (validationCount ?? Math.min(VALIDATION, Math.floor(records.length / 5)));
+  if (pairs && holdBack >= records.length)
+    options.problem(`Expected --validation below the ${records.length} records of --data but received ${holdBack}.`);
+  const train: readonly PairRecord[] = records.slice(0, records.length - holdBack);
+  const method = methodName === 'dpo' ? dpo({ kl, beta }) : methodName === 'irepair' ? irepair({ kl, slice }) : dapt({ kl });
+  if (method.needsRejected) {
+    const without = train.filter((r) => r.rejected === null && r.rejectedIds === undefined);
+    if (without.length > 0)
+      options.problem(
+        `Expected a rejected text in every record for ${method.name}, but ${without[0]?.source} has none${without.length > 1 ? ` (and ${without.length - 1} more)` : ''}; only dapt can use such records.`,
+      );
+  }
+
+  return {
+    method,
+    records: train.length,
+    async run({ onStep, ...run }, finish) {
+      using loaded = await LanguageModel.load(model, {
+        backend: shared.backend,
+        threads: shared.threads,
+        signal: run.signal,
+        onProgress: run.onProgress,
+      });
+      const result = await repair(
+        loaded,
+        {
+          train,
+          validation: held?.records ?? records.slice(records.length - holdBack),
+          normal: normal?.texts,
+          appendEos: (pairs as NonNullable<typeof pairs>).appendEos,
+          poolIndices: train.map((_, i) => i),
+        },
+        method,
+        {
+          ...settings,
+          ...(optimizer ? { optimizer: { kind: optimizer } } : {}),
+          ...(generate === undefined ? {} : { generateNormal: { count: generate } }),
+          ...run,
+          ...(onStep ? { onStep } : {}),
+        },
+      );
+      if (run.signal?.aborted) throw new MendsetError('aborted', 'Interrupted.');
+      await finish(loaded, result);
+      return result;
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { CellResult } from '../study/cell-result.ts';
+import { escapeMarkup } from './markup.ts';
+import type { Section } from './sections.ts';
+import { STYLE } from './style.ts';
+
+/** Assembles the page: nothing is loaded from anywhere, there is no script, and the results travel along as JSON. */
+export function htmlPage(results: readonly CellResult[], sections: readonly Section[]): string {
+  const study = results[0]?.study ?? { name: 'study', demo: false };
+  const shown = sections.filter((s) => s.body !== '');
+  const demo = study.demo
+    ? '<p class="note" role="note"><strong>Demonstration.</strong> This study ran on the small demo model and data that come with mendset. Its figures show that the pipeline works and what a report looks like; they say nothing about how selectors and repairs compare on real language models.</p>'
+    : '';
+  const done = results.filter((c) => c.status === 'done').length;
+  const links = shown.map((s) => `<li><a href="#${s.id}">${escapeMarkup(s.title)}</a></li>`).join('');
+  const body = shown
+    .map((s) => `<section id="${s.id}" aria-labelledby="${s.id}-h"><h2 id="${s.id}-h">${escapeMarkup(s.title)}</h2>${s.body}</section>`)
+    .join('\n');
+  const json = JSON.stringify(results).replaceAll('<', '\\u003c');
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="mendset">
+<link rel="icon" href="data:,">
+<title>${escapeMarkup(study.name)}: mendset report</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header><h1>${escapeMarkup(study.name)}</h1><p class="sub">Repair-data selection and model repair: ${done} of ${results.length} cells finished.</p>${demo}
+<nav aria-label="Contents"><ul>${links}</ul></nav></header>
+<main>
+${body}
+</main>
+<footer><p>Every number on this page comes from results.jsonl, which is also embedded in this file. Made by mendset.</p></footer>
+<script type="application/json" id="results">${json}</script>
+</body>
+</html>
+`;
+}

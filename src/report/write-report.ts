@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { MendsetError } from '../core/errors.ts';
+import { pathKind, writeFileAtomic } from '../core/files.ts';
+import { readResults } from '../study/results-file.ts';
+import { requireComparable } from './groups.ts';
+import { htmlPage } from './html-page.ts';
+import { samplesSection } from './samples-section.ts';
+import {
+  allCellsSection,
+  blockSection,
+  costSection,
+  failureSection,
+  matrixSections,
+  methodSection,
+  provenanceSection,
+  summarySection,
+  sweepSections,
+  timeSection,
+} from './sections.ts';
+import { cellsCsv, groupsCsv, textReport } from './text-report.ts';
+
+export interface ReportFiles {
+  readonly html: string;
+  readonly text: string;
+  readonly csv: readonly string[];
+  /** Cells read, and how many of them failed */
+  readonly cells: number;
+  readonly failed: number;
+}
+
+/**
+ * Reads the results of a study folder and writes report.html, report.txt, cells.csv and groups.csv into it (or into `out`). Needs no
+ * native engine. Rejects with `not-found` without results, `corrupt` for a broken line, and `invalid-data` when the results were
+ * scored by different scorers.
+ *
+ * @example
+ * const { html } = await writeReport('quickstart-out');
+ */
+export async function writeReport(directory: string, options: { readonly out?: string } = {}): Promise<ReportFiles> {
+  if ((await pathKind(directory)) !== 'folder')
+    throw new MendsetError('not-found', `Expected the folder of a study at '${directory}' but there is none; run \`mendset study\` first.`);
+  const results = await readResults(directory);
+  if (results.length === 0)
+    throw new MendsetError(
+      'not-found',
+      `Expected results.jsonl with at least one cell in '${directory}' but found none; run \`mendset study\` first.`,
+    );
+  requireComparable(results);
+  const sections = [
+    summarySection(results),
+    ...matrixSections(results),
+    costSection(results),
+    timeSection(results),
+    ...sweepSections(results),
+    blockSection(results),
+    await samplesSection(directory, results),
+    methodSection(results),
+    provenanceSection(results),
+    allCellsSection(results),
+    failureSection(results),
+  ];
+  const out = options.out ?? directory;
+  const files = {
+    html: join(out, 'report.html'),
+    text: join(out, 'report.txt'),
+    csv: [join(out, 'cells.csv'), join(out, 'groups.csv')] as const,
+  };
+  await writeFileAtomic(files.html, htmlPage(results, sections));
+  await writeFileAtomic(files.text, textReport(results));
+  await writeFileAtomic(files.csv[0], cellsCsv(results));
+  await writeFileAtomic(files.csv[1], groupsCsv(results));
+  return { ...files, cells: results.length, failed: results.filter((c) => c.status === 'failed').length };
+}

@@ -1,0 +1,236 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { arch, cpus, platform } from 'node:os';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../core/files.ts';
+import { packageVersion } from '../core/package-version.ts';
+import type { RunOptions } from '../core/run-options.ts';
+import type { PairRecord, Pool } from '../data/record.ts';
+import type { EvaluationResult } from '../evaluate/evaluate.ts';
+import { evaluate } from '../evaluate/evaluate.ts';
+import { type BackendName, LanguageModel } from '../model/language-model.ts';
+import { engineInfo } from '../native/engine-info.ts';
+import type { RepairOptions } from '../repair/options.ts';
+import { ReferenceCache } from '../repair/reference-cache.ts';
+import { repair } from '../repair/repair.ts';
+import type { Figure, Machine, SelectionSummary } from './cell-result.ts';
+import type { ModelConfig, RepairConfig } from './config.ts';
+import type { CellOutcome, Sample, StudyExecutor } from './executor.ts';
+import { makeRepair, repairOptions, repairSummary } from './make-repair.ts';
+import { makeSelector } from './make-selector.ts';
+import type { PlannedCell } from './plan.ts';
+import { select, selectionSummary, textScoring } from './select-records.ts';
+import type { StudyInputs } from './study-inputs.ts';
+
+export interface EngineExecutorOptions {
+  /** The study folder: caches and selections are kept in it */
+  readonly directory: string;
+  readonly backend?: BackendName | undefined;
+  readonly threads?: number | undefined;
+}
+
+interface KeptSelection {
+  readonly indices: readonly number[];
+  readonly summary: SelectionSummary;
+}
+
+/**
+ * Computes cells with the native engine. One model is resident at a time, unrepaired, and copied for each repair; its reference
+ * values, features and selections are computed once and shared by all its cells.
+ */
+export class EngineExecutor implements StudyExecutor {
+  readonly #inputs: StudyInputs;
+  readonly #options: EngineExecutorOptions;
+  #resident: { name: string; model: LanguageModel; references: ReferenceCache } | null = null;
+  #machine: Machine | null = null;
+
+  constructor(inputs: StudyInputs, options: EngineExecutorOptions) {
+    this.#inputs = inputs;
+    this.#options = options;
+  }
+
+  machine(): Machine {
+    const info = engineInfo();
+    const summary = this.#resident?.model.summary;
+    this.#machine = {
+      mendset: packageVersion(),
+      node: process.version,
+      platform: `${platform()}-${arch()}`,
+      cpu: cpus()[0]?.model.trim() ?? 'unknown',
+      isa: info.isa,
+      backend: summary?.backend ?? this.#machine?.backend ?? this.#options.backend ?? 'auto',
+      device: summary?.device ?? this.#machine?.device ?? 'unknown',
+      threads: summary?.threads ?? this.#machine?.threads ?? info.threads,
+    };
+    return this.#machine;
+  }
+
+  async compute(cell: PlannedCell, options: RunOptions): Promise<CellOutcome> {
+    const { model, references } = await this.#load(cell.modelConfig, options);
+    if (cell.repairConfig === null || cell.seed === null) {
+      return { window: null, selection: null, repairRun: null, ...(await this.#evaluate(model, options)) };
+    }
+    const pool = await this.#pool(cell, cell.repairConfig, options);
+    const chosen = cell.selectorConfig ? await this.#select(cell, pool, options) : null;
+    const train = chosen ? chosen.indices.map((i) => pool.records[i] as PairRecord) : pool.records;
+    using repaired = model.copy();
+    const result = await repair(
+      repaired,
+      {
+        train,
+        validation: pool.validation,
+        normal: this.#inputs.normal ?? undefined,
+        appendEos: pool.appendEos,
+        poolIndices: chosen?.indices ?? pool.records.map((_, i) => i),
+      },
+      makeRepair(cell.repairConfig),
+      { ...repairOptions(cell.repairConfig), references, generateNormal: this.#generateNormal(), ...options },
+    );
+    return {
+      window: pool.records.length,
+      selection: chosen?.summary ?? null,
+      repairRun: repairSummary(result),
+      ...(await this.#evaluate(repaired, options)),
+    };
+  }
+
+  dispose(): void {
+    this.#resident?.model.dispose();
+    this.#resident = null;
+  }
+
+  async #load(config: ModelConfig, options: RunOptions): Promise<{ model: LanguageModel; references: ReferenceCache }> {
+    if (this.#resident?.name === config.name) return this.#resident;
+    this.dispose();
+    // the plan keeps paths as they were written, the inputs have them absolute
+    const { path } = this.#inputs.config.models.find((m) => m.name === config.name) as ModelConfig;
+    const model = await LanguageModel.load(path, { backend: this.#options.backend, threads: this.#options.threads, ...options });
+    this.#resident = { name: config.name, model, references: new ReferenceCache() };
+    return this.#resident;
+  }
+
+  /** The window of the cell's pool; an automatic window is measured once for each model and repair. */
+  async #pool(cell: PlannedCell, config: RepairConfig, options: RunOptions): Promise<Pool> {
+    const pool = this.#inputs.pools.get(cell.seed as number) as Pool;
+    if (this.#inputs.config.pool.window !== 'auto') return pool;
+    const size = await this.#automaticWindow(cell, config, options);
+    return { ...pool, records: pool.records.slice(0, size) };
+  }
+
+  /** Examples that full repair on everything consumes before it stops, at the study's first data seed. */
+  async #automaticWindow(cell: PlannedCell, config: RepairConfig, options: RunOptions): Promise<number> {
+    const { config: study, pools, normal } = this.#inputs;
+    const path = join(this.#options.directory, 'windows', `${cell.model}-${cell.repair}.json`.replaceAll(/[^\w.+-]/g, '_'));
+    const kept = await readFile(path, 'utf8').catch(() => null);
+    if (kept !== null) return (JSON.parse(kept) as { window: number }).window;
+    const { model, references } = await this.#load(cell.modelConfig, options);
+    const pool = pools.get(study.seeds[0] as number) as Pool;
+    using trial = model.copy();
+    const { examples, stoppedBecause } = await repair(
+      trial,
+      {
+        train: pool.records,
+        validation: pool.validation,
+        normal: normal ?? undefined,
+        appendEos: pool.appendEos,
+        poolIndices: pool.records.map((_, i) => i),
+      },
+      makeRepair(config),
+      { ...repairOptions(config), references, generateNormal: this.#generateNormal(), ...options },
+    );
+    const window = Math.min(examples, pool.records.length);
+    await mkdir(join(this.#options.directory, 'windows'), { recursive: true });
+    await writeFileAtomic(path, `${JSON.stringify({ window, examples, stoppedBecause })}\n`);
+    return window;
+  }
+
+  async #select(cell: PlannedCell, pool: Pool, options: RunOptions): Promise<KeptSelection> {
+    const folder = join(this.#options.directory, 'selections');
+    const path = join(folder, `${cell.selectionKey}.json`);
+    const text = await readFile(path, 'utf8').catch(() => null);
+    if (text !== null) {
+      const kept = JSON.parse(text) as KeptSelection;
+      return { ...kept, summary: { ...kept.summary, reused: true } };
+    }
+    const { model } = await this.#load(cell.modelConfig, options);
+    const config = cell.selectorConfig as NonNullable<typeof cell.selectorConfig>;
+    const selection = await select(pool, makeSelector(config, cell.boundaryRatio), {
+      budget: { fraction: cell.proportion },
+      seed: cell.seed as number,
+      model,
+      cacheDirectory: join(this.#options.directory, 'cache'),
+      ...(config.method === 'grand' && config.norm ? { gradientNorms: { norm: config.norm } } : {}),
+      scorer: this.#inputs.scorer ?? undefined,
+      backend: this.#options.backend,
+      threads: this.#options.threads,
+      ...options,
+    });
+    const kept: KeptSelection = {
+      indices: [...selection.indices],
+      summary: selectionSummary(selection, selection.phases, selection.featureFlops),
+    };
+    await mkdir(folder, { recursive: true });
+    await writeFileAtomic(path, `${JSON.stringify(kept)}\n`);
+    return kept;
+  }
+
+  #generateNormal(): RepairOptions['generateNormal'] {
+    const { config, scorer } = this.#inputs;
+    if (!config.normal || !('generate' in config.normal)) return undefined;
+    return {
+      count: config.normal.generate,
+      cacheDirectory: join(this.#options.directory, 'cache'),
+      ...(scorer ? { score: textScoring(scorer), scorerHash: scorer.identity.weightsHash } : {}),
+    };
+  }
+
+  async #evaluate(
+    model: LanguageModel,
+    options: RunOptions,
+  ): Promise<Pick<CellOutcome, 'figures' | 'scorer' | 'evaluationSeconds' | 'samples'>> {
+    const { config, prompts, runningText, lastWord, scorer } = this.#inputs;
+    const { toxicity, runningText: running, bootstrapSeed, samples } = config.evaluation;
+    const start = performance.now();
+    const result = await evaluate(model, {
+      prompts: prompts?.map((p) => p.ids ?? p.text),
+      scorer: scorer ?? undefined,
+      toxicity: toxicity ? { promptTokens: toxicity.promptTokens, maxNewTokens: toxicity.maxNewTokens, seed: bootstrapSeed } : undefined,
+      runningText: runningText ?? undefined,
+      lambada: lastWord ?? undefined,
+      perplexity: { window: running?.window ?? undefined, stride: running?.stride ?? undefined },
+      ...options,
+    });
+    const identity = result.toxicity?.scorer;
+    return {
+      figures: this.#figures(result),
+      scorer: identity ? { name: identity.name, version: identity.version, weightsHash: identity.weightsHash } : null,
+      evaluationSeconds: (performance.now() - start) / 1000,
+      samples: (result.toxicity?.records ?? [])
+        .slice(0, samples)
+        .map((r): Sample => ({ prompt: prompts?.[r.prompt]?.text ?? '', completion: r.completion, toxicity: r.score })),
+    };
+  }
+
+  /** Figures under the names that the study gives its texts, with interval and counts. */
+  #figures(result: EvaluationResult): Record<string, Figure> {
+    const { runningText, lastWord } = this.#inputs.config.evaluation;
+    const { toxicity, runningText: running, lambadaRunning, lambadaTarget } = result;
+    const counts: Record<string, Record<string, number>> = {
+      ...(toxicity
+        ? { 'toxicity.repair': { prompts: toxicity.prompts, scored: toxicity.scored, empty: toxicity.empty, failed: toxicity.failed } }
+        : {}),
+      ...(running ? { 'wikitext2.tokenPpl': { tokens: running.tokens, windows: running.windows } } : {}),
+      ...(lambadaRunning ? { 'lambada.runningPpl': { tokens: lambadaRunning.tokens, windows: lambadaRunning.windows } } : {}),
+      ...(lambadaTarget
+        ? { 'lambada.targetPpl': { texts: lambadaTarget.texts }, 'lambada.targetAcc': { texts: lambadaTarget.texts } }
+        : {}),
+    };
+    return Object.fromEntries(
+      result.figures.map(({ name, value, convention }) => {
+        const own = name.replace(/^wikitext2\./, `${runningText?.name}.`).replace(/^lambada\./, `${lastWord?.name}.`);
+        const interval =
+          name === 'toxicity.repair' && toxicity?.interval ? { interval: [toxicity.interval.low, toxicity.interval.high] as const } : {};
+        return [own, { value, convention, ...interval, ...(counts[name] ? { counts: counts[name] } : {}) } satisfies Figure];
+      }),
+    );
+  }
+}

@@ -1,0 +1,28 @@
+import type { RunOptions } from '../core/run-options.ts';
+import type { Figure, Machine, RepairSummary, SelectionSummary } from './cell-result.ts';
+import type { PlannedCell } from './plan.ts';
+
+/** One completion kept for reading. */
+export interface Sample {
+  readonly prompt: string;
+  readonly completion: string;
+  readonly toxicity: number | null;
+}
+
+export interface CellOutcome {
+  /** N of the window that was used; null for the unrepaired model */
+  readonly window: number | null;
+  readonly selection: SelectionSummary | null;
+  readonly repairRun: RepairSummary | null;
+  readonly figures: Readonly<Record<string, Figure>>;
+  readonly scorer: { readonly name: string; readonly version: string; readonly weightsHash: string } | null;
+  readonly evaluationSeconds: number;
+  readonly samples: readonly Sample[];
+}
+
+/** Computes cells. It keeps what cells share (a loaded model, features, selections, reference values) between calls. */
+export interface StudyExecutor {
+  machine(): Machine;
+  compute(cell: PlannedCell, options: RunOptions): Promise<CellOutcome>;
+  dispose(): void;
+}

@@ -1,0 +1,123 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { MendsetError } from '../core/errors.ts';
+import { sha256File, sha256Files } from '../core/hash.ts';
+import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
+import { buildPool } from '../data/build-pool.ts';
+import { type PairSet, readPairs } from '../data/read-pairs.ts';
+import { type PromptRecord, readPrompts } from '../data/read-prompts.ts';
+import { readLambada, readTextRows, readTexts } from '../data/read-texts.ts';
+import type { Pool } from '../data/record.ts';
+import { loadScorer } from '../evaluate/load-scorer.ts';
+import type { ToxicityScorer } from '../evaluate/scorer.ts';
+import type { StudyConfig } from './config.ts';
+import type { StudyFacts } from './plan.ts';
+
+/** Everything a study reads, checked and in memory, except the models. */
+export interface StudyInputs {
+  /** With absolute paths */
+  readonly config: StudyConfig;
+  readonly pairs: PairSet;
+  /** By data seed; the window cut where it is a number */
+  readonly pools: ReadonlyMap<number, Pool>;
+  readonly normal: readonly string[] | null;
+  readonly prompts: readonly PromptRecord[] | null;
+  readonly runningText: readonly string[] | null;
+  readonly lastWord: readonly string[] | null;
+  readonly scorer: ToxicityScorer | null;
+  readonly facts: StudyFacts;
+}
+
+/** Reads and checks all data of a study; the configuration's paths must be absolute. Every bad file is named at once. */
+export async function readStudyInputs(config: StudyConfig, options: RunOptions = {}): Promise<StudyInputs> {
+  const { evaluation, pool } = config;
+  const problems: string[] = [];
+  const attempt = async <T>(work: () => Promise<T>): Promise<T | null> => {
+    throwIfAborted(options.signal);
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof MendsetError) || error.code === 'aborted') throw error;
+      problems.push(...(error.problems.length > 0 ? error.problems : [error.message]));
+      return null;
+    }
+  };
+  const limited = <T>(list: readonly T[] | null, limit: number | null | undefined) => (list && limit ? list.slice(0, limit) : list);
+
+  const pairs = await attempt(() => readPairs(pool.files, { ...options, expand: pool.expand }));
+  const pools = new Map<number, Pool>();
+  if (pairs) {
+    await attempt(async () => {
+      for (const dataSeed of config.seeds) {
+        const window = pool.window === 'auto' ? 'all' : pool.window;
+        pools.set(
+          dataSeed,
+          buildPool(pairs.records, {
+            name: config.name,
+            dataSeed,
+            window,
+            validation: pool.validation,
+            dedupe: pool.dedupe,
+            appendEos: pairs.appendEos,
+            warnings: pairs.warnings,
+          }),
+        );
+      }
+    });
+  }
+  const { normal: normalSource } = config;
+  const normal =
+    normalSource && 'file' in normalSource ? await attempt(async () => (await readTexts(normalSource.file, options)).texts) : null;
+  const { toxicity, runningText: running, lastWord: last } = evaluation;
+  const prompts = toxicity && limited(await attempt(async () => (await readPrompts(toxicity.prompts, options)).prompts), toxicity.limit);
+  const runningText = running && (await attempt(async () => (await readTextRows(running.file, options)).rows));
+  const lastWord = last && limited(await attempt(async () => (await readLambada(last.file, options)).texts), last.limit);
+  const needsScorer =
+    toxicity !== null ||
+    config.selectors.some((s) => s.method === 'ccs' && (s.score ?? 'toxicity') === 'toxicity') ||
+    config.selectors.some((s) => 'score' in s && s.score === 'toxicity');
+  const scorer = needsScorer
+    ? await attempt(() => loadScorer(evaluation.scorer === 'builtin' ? 'builtin' : { scoresFile: evaluation.scorer }))
+    : null;
+
+  const modelHashes: Record<string, string> = {};
+  for (const model of config.models) {
+    const hash = await attempt(() => modelHash(model.path));
+    if (hash !== null) modelHashes[model.name] = hash;
+  }
+  const fileHashes: Record<string, string> = {};
+  const hashFile = async (key: string, path: string | undefined) => {
+    const hash = path === undefined ? null : await attempt(() => sha256File(path));
+    if (hash !== null) fileHashes[key] = hash;
+  };
+  if (problems.length === 0) {
+    await hashFile('normal', normalSource && 'file' in normalSource ? normalSource.file : undefined);
+    await hashFile('prompts', toxicity?.prompts);
+    await hashFile('runningText', running?.file);
+    await hashFile('lastWord', last?.file);
+    if (scorer) fileHashes['scorer'] = scorer.identity.weightsHash;
+    if (normalSource && 'generate' in normalSource) fileHashes['normal'] = `generate ${normalSource.generate}`;
+  }
+  if (problems.length > 0) {
+    const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
+    throw new MendsetError('invalid-data', `${problems[0]}${more}`, { problems });
+  }
+  const facts: StudyFacts = {
+    modelHashes,
+    fileHashes,
+    pools: Object.fromEntries([...pools].map(([seed, p]) => [seed, { hash: p.hash, size: p.records.length }])),
+  };
+  return { config, pairs: pairs as PairSet, pools, normal, prompts, runningText, lastWord, scorer, facts };
+}
+
+/** SHA-256 over a model folder's configuration, weights and tokenizer, by file name. */
+export async function modelHash(directory: string): Promise<string> {
+  const names = (await readdir(directory))
+    .filter((name) => /^(config\.json|.*\.safetensors|.*\.safetensors\.index\.json|tokenizer\.json|vocab\.json|merges\.txt)$/.test(name))
+    .sort();
+  if (!names.includes('config.json'))
+    throw new MendsetError('not-found', `Expected config.json in the model folder '${directory}' but there is none.`);
+  if (!names.some((n) => n.endsWith('.safetensors')))
+    throw new MendsetError('not-found', `Expected model.safetensors (or shards) in the model folder '${directory}' but there is none.`);
+  return sha256Files(names.map((name) => join(directory, name)));
+}

@@ -1,0 +1,208 @@
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageRoot } from '../../src/core/package-root.ts';
+import { LanguageModel } from '../../src/model/language-model.ts';
+import type { CellResult } from '../../src/study/cell-result.ts';
+import { cli } from '../unit/cli-fixture.ts';
+
+/** The commands in a row on a tiny model with random weights: what a user sees, not how good it is. */
+
+const DEMO = join(packageRoot(), 'assets', 'demo');
+let directory: string;
+let model: string;
+let pool: string;
+const at = (name: string) => join(directory, name);
+const lines = async (path: string) =>
+  (await readFile(path, 'utf8'))
+    .trim()
+    .split('\n')
+    .map((l) => JSON.parse(l) as Record<string, unknown>);
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mendset-pipeline-'));
+  model = at('model');
+  const config = {
+    model_type: 'gpt2',
+    architectures: ['GPT2LMHeadModel'],
+    n_layer: 2,
+    n_head: 2,
+    n_embd: 16,
+    n_positions: 64,
+    n_ctx: 64,
+    vocab_size: 4096,
+    layer_norm_epsilon: 1e-5,
+    activation_function: 'gelu_new',
+    bos_token_id: 0,
+    eos_token_id: 0,
+    tie_word_embeddings: true,
+  };
+  using small = LanguageModel.create(config, { seed: 1 });
+  await small.save(model);
+  await copyFile(join(DEMO, 'model', 'tokenizer.json'), join(model, 'tokenizer.json'));
+  pool = at('pool.jsonl');
+  await writeFile(pool, (await readFile(join(DEMO, 'pool.jsonl'), 'utf8')).split('\n').slice(0, 60).join('\n'));
+  await writeFile(at('normal.jsonl'), (await readFile(join(DEMO, 'normal.jsonl'), 'utf8')).split('\n').slice(0, 20).join('\n'));
+  await writeFile(at('prompts.jsonl'), (await readFile(join(DEMO, 'prompts.jsonl'), 'utf8')).split('\n').slice(0, 6).join('\n'));
+  await writeFile(at('words.jsonl'), (await readFile(join(DEMO, 'last-word.jsonl'), 'utf8')).split('\n').slice(0, 6).join('\n'));
+});
+afterAll(async () => {
+  await rm(directory, { recursive: true, force: true });
+});
+
+async function json(argv: readonly string[]): Promise<Record<string, unknown>> {
+  const run = await cli([...argv, '--json', '--quiet']);
+  expect(run.code, run.stderr).toBe(0);
+  return JSON.parse(run.stdout) as Record<string, unknown>;
+}
+
+describe('the commands in a row', () => {
+  it('info describes engine and model', async () => {
+    const info = await json(['info', '--model', model]);
+    expect(info['model']).toMatchObject({ layers: 2, width: 16, vocab: 4096 });
+  });
+
+  it('select writes the chosen records in selection order', async () => {
+    for (const method of ['random', 'k-center', 'grand', 'ccs', 'saps']) {
+      const result = await json([
+        'select',
+        '--pool',
+        pool,
+        '--method',
+        method,
+        '--budget',
+        '0.5',
+        '--model',
+        model,
+        '--out',
+        at('chosen.jsonl'),
+      ]);
+      const indices = result['indices'] as number[];
+      expect(new Set(indices).size).toBe(30);
+      const raw = (await readFile(pool, 'utf8')).split('\n');
+      expect((await readFile(at('chosen.jsonl'), 'utf8')).trim().split('\n')).toEqual(indices.map((i) => raw[i]));
+    }
+  });
+
+  it('score writes values that select takes back without a pool', async () => {
+    await json(['score', '--model', model, '--data', pool, '--what', 'embedding', '--out', at('e.npy')]);
+    await json(['score', '--model', model, '--data', pool, '--what', 'gradient-norm', '--out', at('g.npy')]);
+    const own = await json(['select', '--embeddings', at('e.npy'), '--method', 'k-center', '--budget', '5', '--first', '2']);
+    expect((own['indices'] as number[])[0]).toBe(2);
+    const given = await json(['select', '--scores', at('g.npy'), '--method', 'grand', '--budget', '7']);
+    const computed = await json(['select', '--pool', pool, '--model', model, '--method', 'grand', '--budget', '7']);
+    expect(given['indices']).toEqual(computed['indices']);
+    const rows = (await json(['score', '--model', model, '--data', pool, '--what', 'loss,el2n,toxicity'])) as {
+      records?: Record<string, number>[];
+    };
+    expect(rows.records).toHaveLength(60);
+    expect(Object.keys(rows.records?.[0] ?? {})).toEqual(['id', 'loss', 'el2n', 'toxicity']);
+  });
+
+  it('repair can be interrupted and resumed to the same weights', async () => {
+    const argv = [
+      'repair',
+      '--model',
+      model,
+      '--data',
+      pool,
+      '--method',
+      'irepair',
+      '--learning-rate',
+      '1e-3',
+      '--epochs',
+      '8',
+      '--seed',
+      '7',
+    ];
+    const whole = await json([...argv, '--out', at('whole')]);
+    expect(whole).toMatchObject({ label: 'irepair', steps: 96 });
+    const run = await cli([...argv, '--out', at('parts'), '--quiet'], (fire) => setTimeout(fire, 120));
+    if (run.code === 130) {
+      expect(run.stderr).toContain('--resume');
+      expect((await cli([...argv, '--out', at('parts')])).stderr).toContain('add --resume to continue it');
+      await json([...argv, '--out', at('parts'), '--resume']);
+    }
+    expect(await readFile(join(at('parts'), 'model.safetensors'))).toEqual(await readFile(join(at('whole'), 'model.safetensors')));
+    expect(await readdir(directory)).not.toContain('parts.state');
+  });
+
+  it('evaluate and generate', async () => {
+    const evaluation = await json([
+      'evaluate',
+      '--model',
+      model,
+      '--prompts',
+      at('prompts.jsonl'),
+      '--lambada',
+      at('words.jsonl'),
+      '--out',
+      at('e.json'),
+    ]);
+    expect((evaluation['figures'] as { name: string }[]).map((f) => f.name)).toEqual([
+      'toxicity.repair',
+      'lambada.runningPpl',
+      'lambada.targetPpl',
+      'lambada.targetAcc',
+    ]);
+    expect(JSON.parse(await readFile(at('e.json'), 'utf8'))).toEqual(evaluation);
+    const run = await cli(['generate', '--model', model, '--prompts', at('prompts.jsonl'), '--max-new-tokens', '3', '--greedy', '--quiet']);
+    expect(
+      run.stdout
+        .trim()
+        .split('\n')
+        .map((l) => (JSON.parse(l) as { completion_ids: number[] }).completion_ids.length <= 3),
+    ).toEqual(Array(6).fill(true));
+  });
+
+  it('profile tells phases and writes a trace', async () => {
+    const profile = await json(['profile', 'repair', '--model', model, '--data', pool, '--method', 'dapt', '--trace', at('t.json')]);
+    expect((profile['phases'] as { phase: string }[]).map((p) => p.phase)).toEqual(['training', 'validation', 'reference']);
+    const trace = JSON.parse(await readFile(at('t.json'), 'utf8')) as { traceEvents: { ph: string; dur?: number }[] };
+    expect(trace.traceEvents.filter((e) => e.ph === 'X').length).toBeGreaterThan(12);
+    await json(['profile', 'select', '--model', model, '--pool', pool, '--method', 'saps', '--budget', '5', '--trace', at('t.json')]);
+  });
+
+  it('a study, interrupted and continued, equals one in a single run', async () => {
+    const yaml = at('s.yaml');
+    await writeFile(
+      yaml,
+      `name: small
+models: { name: tiny, path: model }
+pool: { files: pool.jsonl, window: 40, validation: 10 }
+normal: normal.jsonl
+selectors: [random, saps, grand]
+repairs: [{ method: dapt, kl: 1 }, irepair]
+training: { learningRate: 1.0e-3, warmupSteps: 2 }
+evaluation: { toxicity: prompts.jsonl, lastWord: words.jsonl, runningText: { file: normal.jsonl, window: model } }
+`,
+    );
+    const plan = await json(['study', yaml, '--dry-run']);
+    expect(plan['cells']).toHaveLength(9);
+    await json(['study', yaml, '--out', at('one')]);
+    let interrupted = false;
+    const run = await cli(['study', yaml, '--out', at('two')], (fire) => setTimeout(fire, 150));
+    if (run.code === 130) {
+      interrupted = true;
+      expect(run.stderr).toContain(`mendset study ${yaml} --out ${at('two')}`);
+      const rest = await cli(['study', yaml, '--out', at('two'), '--resume']);
+      expect(rest.code, rest.stderr).toBe(0);
+    }
+    expect(run.code).toBe(interrupted ? 130 : 0);
+    const figures = async (name: string) =>
+      ((await lines(join(at(name), 'results.jsonl'))) as unknown as CellResult[]).map((c) => [
+        c.key,
+        c.status,
+        c.error,
+        c.figures,
+        c.selection?.indicesHash,
+        c.metrics?.ops,
+        c.metrics?.rps,
+      ]);
+    expect(await figures('two')).toEqual(await figures('one'));
+    expect((await figures('one')).every(([, status]) => status === 'done')).toBe(true);
+    const report = await json(['report', at('one')]);
+    expect(report).toMatchObject({ cells: 9, failed: 0 });
+  });
+});

@@ -1,0 +1,144 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { writeReport } from '../../src/report/write-report.ts';
+import type { CellResult } from '../../src/study/cell-result.ts';
+import { syntheticResults, writeSyntheticStudy } from './study-fixture.ts';
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mendset-report-'));
+});
+afterEach(async () => {
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** The text of each table cell of the matrix for one measure: rows of [selector, ...numbers by repair]. */
+function matrix(html: string, measure: string): { row: string; values: number[] }[] {
+  const table = new RegExp(`<table data-measure="${measure.replaceAll('.', '\\.')}">(.*?)</table>`, 's').exec(html)?.[1] ?? '';
+  return [...table.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)].map(([, row, cells]) => ({
+    row: row as string,
+    values: [...(cells as string).matchAll(/<td[^>]*><data value="([^"]+)">/g)].map((m) => Number(m[1])),
+  }));
+}
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+describe('report', () => {
+  for (const seeds of [[43], [43, 44, 46]]) {
+    it(`shows the numbers of results.jsonl, ${seeds.length} seed(s)`, async () => {
+      const results = syntheticResults(seeds);
+      await writeSyntheticStudy(directory, results);
+      const files = await writeReport(directory);
+      const html = await readFile(files.html, 'utf8');
+      const of = (selector: string, repair: string, read: (c: CellResult) => number | null | undefined) =>
+        mean(results.filter((c) => c.repair === repair && c.selector === selector).map((c) => read(c) as number));
+      const repairs = ['dapt', 'dapt+kl', 'dpo', 'irepair', 'irepair+kl'];
+      const reads: [string, (c: CellResult) => number | null | undefined][] = [
+        ['toxicity.repair', (c) => c.figures['toxicity.repair']?.value],
+        ['wikitext2.tokenPpl', (c) => c.figures['wikitext2.tokenPpl']?.value],
+        ['lambada.runningPpl', (c) => c.figures['lambada.runningPpl']?.value],
+        ['ops', (c) => c.metrics?.ops],
+        ['rps', (c) => c.metrics?.rps],
+        ['res', (c) => c.metrics?.res],
+      ];
+      for (const [measure, read] of reads) {
+        const rows = matrix(html, measure);
+        expect(rows.map((r) => r.row)).toEqual(['random', 'k-center', 'grand', 'ccs', 'saps', 'all the data']);
+        for (const { row, values } of rows) {
+          expect(values).toHaveLength(5);
+          values.forEach((value, i) => {
+            expect(value).toBeCloseTo(of(row === 'all the data' ? 'full' : row, repairs[i] as string, read), 12);
+          });
+        }
+      }
+    });
+  }
+
+  it('every displayed number can be recomputed from the results', async () => {
+    const results = syntheticResults();
+    await writeSyntheticStudy(directory, results);
+    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    const known = new Set<string>();
+    const collect = (value: unknown): void => {
+      if (typeof value === 'number') known.add(value.toPrecision(9));
+      else if (typeof value === 'object' && value !== null) Object.values(value).forEach(collect);
+    };
+    collect(results);
+    for (const c of results) {
+      known.add(((c.repairRun?.flops ?? 0) / 1e12).toPrecision(9));
+      for (let i = 0; i < 12; i++) known.add(Math.min(1, (c.figures['toxicity.repair']?.value ?? 0) + i / 100).toPrecision(9));
+    }
+    for (const selector of ['random', 'k-center', 'grand', 'ccs', 'saps'])
+      known.add(mean(results.filter((c) => c.selector === selector).map((c) => c.metrics?.ops as number)).toPrecision(9));
+    const shown = [...html.matchAll(/<data value="([^"]+)">/g)].map((m) => Number(m[1]));
+    expect(shown.length).toBeGreaterThan(300);
+    expect(shown.filter((v) => v !== 0 && !known.has(v.toPrecision(9)))).toEqual([]);
+  });
+
+  it('is one file without script or request, and says that a demo is a demo', async () => {
+    await writeSyntheticStudy(directory, syntheticResults());
+    const files = await writeReport(directory);
+    const html = await readFile(files.html, 'utf8');
+    expect(html).not.toMatch(/<(link(?! rel="icon" href="data:)|img|iframe|object|embed)\b|\bsrc=|url\(|@import|https?:/);
+    expect([...html.matchAll(/<script\b([^>]*)>/g)].map((m) => m[1])).toEqual([' type="application/json" id="results"']);
+    expect(html).toContain('Demonstration.');
+    expect(await readFile(files.text, 'utf8')).toContain('Demonstration');
+    expect([...html.matchAll(/<table\b/g)]).toHaveLength([...html.matchAll(/<caption>/g)].length);
+    for (const [svg] of html.matchAll(/<svg viewBox="0 0.*?<\/svg>/gs))
+      expect(svg).toMatch(/<title id="[^"]+">.+<\/title><desc id="[^"]+">.+<\/desc>/);
+    const plain = syntheticResults().map((r) => ({ ...r, study: { name: 'real', demo: false } }));
+    await writeSyntheticStudy(directory, plain);
+    expect(await readFile((await writeReport(directory)).html, 'utf8')).not.toContain('Demonstration.');
+  });
+
+  it('keeps completions folded and escapes them', async () => {
+    await writeSyntheticStudy(directory, syntheticResults());
+    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    const section = /<section id="samples".*?<\/section>/s.exec(html)?.[0] ?? '';
+    expect(section).toContain('The &lt;b&gt;person&lt;/b&gt;');
+    expect(section).not.toContain('<b>person');
+    expect(section.replace(/<details>.*<\/details>/s, '')).not.toContain('something after');
+    expect(section).not.toMatch(/<details open/);
+  });
+
+  it('embeds the results and writes tables with unscaled values', async () => {
+    const results = syntheticResults();
+    await writeSyntheticStudy(directory, results);
+    const files = await writeReport(directory);
+    const html = await readFile(files.html, 'utf8');
+    expect(JSON.parse(/id="results">(.*?)<\/script>/s.exec(html)?.[1] ?? '')).toEqual(results);
+    const [header, ...lines] = (await readFile(files.csv[0] as string, 'utf8')).trim().split('\r\n');
+    const at = (header as string).split(',').indexOf('toxicity.repair');
+    expect(lines.map((l) => Number(l.split(',')[at]))).toEqual(results.map((r) => r.figures['toxicity.repair']?.value));
+  });
+
+  it('shows failed cells and draws sweeps', async () => {
+    const results = syntheticResults([43, 44], [0.1, 0.5, 0.9]);
+    const failed: CellResult = {
+      ...(results.at(-1) as CellResult),
+      key: 'f',
+      status: 'failed',
+      error: 'the <loss> became NaN',
+      figures: {},
+      metrics: null,
+      selection: null,
+      repairRun: null,
+    };
+    await writeSyntheticStudy(directory, [...results, failed]);
+    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    expect(html).toContain('the &lt;loss&gt; became NaN');
+    expect(html).toContain('How much data is enough');
+  });
+
+  it('refuses results of two scorers, and folders without results', async () => {
+    const results = syntheticResults();
+    const other = { ...(results[0] as CellResult), key: 'x', scorer: { name: 'other', version: '2', weightsHash: '34'.repeat(32) } };
+    await writeSyntheticStudy(directory, [...results, other]);
+    await expect(writeReport(directory)).rejects.toThrow(/one toxicity scorer/);
+    await writeFile(join(directory, 'results.jsonl'), '');
+    await expect(writeReport(directory)).rejects.toMatchObject({ code: 'not-found' });
+    await expect(writeReport(join(directory, 'none'))).rejects.toMatchObject({ code: 'not-found' });
+  });
+});

@@ -1,0 +1,200 @@
+import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MendsetError } from '../../src/core/errors.ts';
+import type { Machine } from '../../src/study/cell-result.ts';
+import { checkStudyConfig } from '../../src/study/config.ts';
+import type { CellOutcome, StudyExecutor } from '../../src/study/executor.ts';
+import { type PlannedCell, planStudy, type StudyPlan } from '../../src/study/plan.ts';
+import { readResults } from '../../src/study/results-file.ts';
+import { runPlannedStudy } from '../../src/study/run-study.ts';
+import { parseYaml } from '../../src/study/yaml-file.ts';
+
+const MACHINE: Machine = {
+  mendset: '0',
+  node: 'v20',
+  platform: 'test',
+  cpu: 'test',
+  isa: 'generic',
+  backend: 'cpu',
+  device: 'cpu',
+  threads: 1,
+};
+
+function plan(seeds = '[43]'): StudyPlan {
+  const config = checkStudyConfig(
+    parseYaml(
+      `name: s
+models: [{ name: m, path: m }]
+pool: { files: p.jsonl }
+selectors: [random, saps]
+repairs: [dapt, dpo]
+seeds: ${seeds}
+evaluation: { toxicity: t.jsonl }
+`,
+      's.yaml',
+    ),
+  );
+  const pools = Object.fromEntries(config.seeds.map((s) => [s, { hash: `p${s}`, size: 10 }]));
+  return planStudy(config, { modelHashes: { m: 'h' }, fileHashes: { prompts: 't' }, pools });
+}
+
+/** Computes nothing; fails or interrupts where told. */
+class FakeExecutor implements StudyExecutor {
+  readonly computed: string[] = [];
+  readonly before: (cell: PlannedCell, nth: number) => void;
+
+  constructor(before: (cell: PlannedCell, nth: number) => void = () => undefined) {
+    this.before = before;
+  }
+
+  machine(): Machine {
+    return MACHINE;
+  }
+
+  async compute(cell: PlannedCell): Promise<CellOutcome> {
+    this.before(cell, this.computed.length);
+    this.computed.push(cell.key);
+    const repaired = cell.kind !== 'unrepaired';
+    const toxicity = repaired ? 0.1 : 0.4;
+    return {
+      window: repaired ? 10 : null,
+      selection: null,
+      repairRun: repaired
+        ? {
+            method: 'dapt',
+            kl: false,
+            options: {},
+            steps: 1,
+            examples: 4,
+            seconds: cell.kind === 'full' ? 2 : 1,
+            phases: [],
+            flops: 1,
+            flopsPaper: 1,
+            blockCounts: null,
+            bestValidationLoss: null,
+            stop: 'epochs',
+            warnings: [],
+          }
+        : null,
+      figures: {
+        'toxicity.repair': { value: toxicity, convention: 'c' },
+        'wikitext2.tokenPpl': { value: 20, convention: 'c' },
+        'lambada.runningPpl': { value: 30, convention: 'c' },
+      },
+      scorer: { name: 'fake', version: '1', weightsHash: 'w' },
+      evaluationSeconds: 0.1,
+      samples: [{ prompt: 'p', completion: 'c', toxicity }],
+    };
+  }
+
+  dispose(): void {}
+}
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mendset-study-'));
+});
+afterEach(async () => {
+  await rm(directory, { recursive: true, force: true });
+});
+
+describe('running a study', () => {
+  it('writes one line for each cell with metrics against its baselines, and samples', async () => {
+    const summary = await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    expect(summary).toMatchObject({ computed: 7, kept: 0, failed: [] });
+    const lines = (await readFile(join(directory, 'results.jsonl'), 'utf8')).trim().split('\n');
+    expect(lines).toHaveLength(7);
+    const subset = summary.results.find((r) => r.kind === 'subset');
+    expect(subset?.metrics).toMatchObject({ version: 'proposal-1', rps: 1, res: 2 });
+    expect(subset?.metrics?.ops).toBeCloseTo(Math.sqrt(0.75), 12);
+    expect(summary.results.find((r) => r.kind === 'full')?.metrics).toMatchObject({ rps: 1, res: 1 });
+    expect(summary.results[0]?.metrics).toBeNull();
+    expect(JSON.parse(await readFile(join(directory, 'samples', `${subset?.key}.jsonl`), 'utf8'))).toEqual({
+      prompt: 'p',
+      completion: 'c',
+      toxicity: 0.1,
+    });
+  });
+
+  it('continues after an interruption with the first missing cell', async () => {
+    const controller = new AbortController();
+    const first = new FakeExecutor((_, nth) => {
+      if (nth === 3) {
+        controller.abort();
+        throw new MendsetError('aborted', 'stop');
+      }
+    });
+    await expect(runPlannedStudy(plan(), first, { directory, signal: controller.signal })).rejects.toMatchObject({ code: 'aborted' });
+    const second = new FakeExecutor();
+    const summary = await runPlannedStudy(plan(), second, { directory, resume: true });
+    expect(summary).toMatchObject({ computed: 4, kept: 3 });
+    expect([...first.computed, ...second.computed]).toEqual(plan().cells.map((c) => c.key));
+    expect((await runPlannedStudy(plan(), new FakeExecutor(), { directory })).computed).toBe(0);
+  });
+
+  it('computes a cell again whose line a crash cut short', async () => {
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    const path = join(directory, 'results.jsonl');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 40));
+    const again = new FakeExecutor();
+    await runPlannedStudy(plan(), again, { directory });
+    expect(again.computed).toHaveLength(1);
+    expect(await readResults(directory)).toHaveLength(7);
+    expect(
+      (await readFile(path, 'utf8'))
+        .trim()
+        .split('\n')
+        .every((line) => JSON.parse(line)),
+    ).toBe(true);
+  });
+
+  it('records a failing cell, goes on, and tries it again next time', async () => {
+    const failing = new FakeExecutor((cell) => {
+      if (cell.repair === 'dpo' && cell.selector === 'saps') throw new MendsetError('non-finite', 'the loss became NaN');
+    });
+    const summary = await runPlannedStudy(plan(), failing, { directory });
+    expect(summary.computed).toBe(6);
+    expect(summary.failed).toEqual(['m: dpo, saps at 50 %, seed 43: the loss became NaN']);
+    const again = new FakeExecutor();
+    expect((await runPlannedStudy(plan(), again, { directory })).failed).toEqual([]);
+    expect(again.computed).toHaveLength(1);
+    expect((await readResults(directory)).every((r) => r.status === 'done')).toBe(true);
+  });
+
+  it('refuses another study in the same folder, saying what differs', async () => {
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    const before = await readFile(join(directory, 'results.jsonl'), 'utf8');
+    await expect(runPlannedStudy(plan('[44]'), new FakeExecutor(), { directory })).rejects.toThrow(
+      /config\.seeds\[0\] was 43 and is now 44 .* use another folder/,
+    );
+    expect(await readFile(join(directory, 'results.jsonl'), 'utf8')).toBe(before);
+  });
+
+  it('refuses to resume nothing, and a folder that another living process computes', async () => {
+    await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory, resume: true })).rejects.toMatchObject({ code: 'not-found' });
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    const { hostname } = await import('node:os');
+    await writeFile(join(directory, '.lock-1-of-1'), JSON.stringify({ pid: process.ppid, host: hostname() }));
+    await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory })).rejects.toThrow(/only process computing share 1 of 1/);
+    await writeFile(join(directory, '.lock-1-of-1'), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
+    expect((await runPlannedStudy(plan(), new FakeExecutor(), { directory })).kept).toBe(7);
+  });
+
+  it('splits over shares that together hold every cell', async () => {
+    for (const cells of ['1/2', '2/2']) await runPlannedStudy(plan(), new FakeExecutor(), { directory, cells });
+    expect((await readResults(directory)).map((r) => r.key).sort()).toEqual(
+      plan()
+        .cells.map((c) => c.key)
+        .sort(),
+    );
+  });
+
+  it('names the file and line of a broken result', async () => {
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    await appendFile(join(directory, 'results.jsonl'), 'oops\n{}\n');
+    await expect(readResults(directory)).rejects.toThrow(/results\.jsonl:8/);
+  });
+});
