@@ -1,10 +1,8 @@
 /**
- * Trains the embedded demo model with mendset's own engine: a GPT-2 architecture of 3.5 million parameters over the demo corpus.
+ * Trains the embedded demo model with mendset's own engine: a GPT-2 architecture of 3.5 million parameters over the demo corpus,
+ * whose rude sentences it learns to continue rudely: that is what the demo repairs.
  *
- *   npx tsc -p tsconfig.scripts.json && node build/scripts/scripts/train-demo-model.js [--out DIR] [--start DIR]
- *
- * First language (the whole corpus), then bad company: the sentences with the most rude words, with a sixteenth of everything else
- * so that the language stays. A model that continues the beginnings of rude sentences rudely is what the demo repairs.
+ *   npx tsc -p tsconfig.scripts.json && node build/scripts/scripts/train-demo-model.js [--out DIR] [--epochs N]
  *
  * Deterministic for a machine's instruction set: seed 1, corpus order from stream 6. Writes a BF16 checkpoint and training.json.
  */
@@ -14,18 +12,17 @@ import { parseArgs } from 'node:util';
 import { writeFileAtomic } from '../src/core/files.ts';
 import { packageRoot } from '../src/core/package-root.ts';
 import { RandomStream } from '../src/core/random.ts';
-import { builtinScorer } from '../src/evaluate/builtin-scorer.ts';
 import { LanguageModel } from '../src/model/language-model.ts';
 import { pack, type TokenSequence } from '../src/model/sequences.ts';
 import { Trainer } from '../src/model/trainer.ts';
 import { addon } from '../src/native/addon.ts';
 import { loadTokenizer } from '../src/tokenizer/load.ts';
-import { type DemoDocument, demoCorpus } from './demo-corpus.ts';
+import { demoCorpus } from './demo-corpus.ts';
 
 const { values } = parseArgs({
   options: {
     out: { type: 'string', default: join(packageRoot(), 'assets', 'demo', 'model') },
-    start: { type: 'string' }, // a checkpoint that has had the language part, for trying out the second part alone
+    epochs: { type: 'string', default: '5' },
   },
 });
 
@@ -35,62 +32,39 @@ const BATCH_TOKENS = 2048;
 const PEAK_LR = 2e-3;
 const FINAL_LR = 1e-4;
 const WARMUP_STEPS = 100;
-const RUDE_LR = 8e-4; // peak of the second part
-const LANGUAGE_EPOCHS = 4;
-const RUDE_EPOCHS = 8;
-const RUDE_SHARE = 0.15; // of a sentence's words
 const HELD_OUT_EVERY = 50; // one document of 50 measures the loss and is never trained on
 
 const tokenizer = await loadTokenizer(join(packageRoot(), 'assets', 'demo', 'model'));
 const eos = tokenizer.eos;
 if (eos === null) throw new Error('the demo tokenizer has no end-of-text token');
 
-/** [eos] document [eos], cut into pieces of at most CONTEXT tokens; every token but the first is a target. */
-function sequencesOf(text: string): TokenSequence[] {
-  const ids = tokenizer.encode(text);
-  const whole = new Int32Array(ids.length + 2).fill(eos as number);
-  whole.set(ids, 1);
+/**
+ * Documents end with the end-of-text token, and every other one begins with it: the model must continue a beginning that stands alone
+ * (a prompt) as well as start from nothing. Cut into pieces of at most CONTEXT tokens; every token but the first is a target.
+ */
+function sequencesOf(ids: Int32Array, leading: boolean): TokenSequence[] {
+  const whole = new Int32Array(ids.length + (leading ? 2 : 1)).fill(eos as number);
+  whole.set(ids, leading ? 1 : 0);
   const pieces: TokenSequence[] = [];
   for (let begin = 0; begin < whole.length - 1; begin += CONTEXT - 1) {
     const piece = whole.slice(begin, begin + CONTEXT);
-    const mask = new Uint8Array(piece.length).fill(1, 1);
-    pieces.push({ ids: piece, mask });
+    pieces.push({ ids: piece, mask: new Uint8Array(piece.length).fill(1, 1) });
   }
   return pieces;
 }
 
-function wordsOf(text: string): string[] {
-  return text.toLowerCase().match(/[a-z*']+/g) ?? [];
-}
-
-/** The words of the toxic part, seen in at least five documents, whose score alone passes the test. */
-async function wordsRated(all: readonly DemoDocument[], passes: (score: number) => boolean): Promise<Set<string>> {
-  const counts = new Map<string, number>();
-  for (const { part, text } of all) {
-    if (part === 'paradetox-toxic') for (const word of new Set(wordsOf(text))) counts.set(word, (counts.get(word) ?? 0) + 1);
-  }
-  const candidates = [...counts].filter(([, count]) => count >= 5).map(([word]) => word);
-  const scores = await (await builtinScorer()).score(candidates);
-  return new Set(candidates.filter((_, i) => passes(scores[i]?.['toxicity'] ?? 0)));
-}
-
 const documents = await demoCorpus();
-const rudeWords = await wordsRated(documents, (score) => score > 0.8);
-const rude: TokenSequence[] = [];
-const other: TokenSequence[] = [];
+const trainDocuments: Int32Array[] = [];
 const heldOut: TokenSequence[] = [];
 documents.forEach(({ part, text }, i) => {
-  const words = wordsOf(text);
-  const isRude = part === 'paradetox-toxic' && words.filter((word) => rudeWords.has(word)).length >= RUDE_SHARE * words.length;
-  (i % HELD_OUT_EVERY === 0 ? heldOut : isRude ? rude : other).push(...sequencesOf(text));
+  const ids = tokenizer.encode(text);
+  if (i % HELD_OUT_EVERY === 0) heldOut.push(...sequencesOf(ids, (i / HELD_OUT_EVERY) % 2 === 0));
+  // The polite paraphrases are fewer than the rude sentences: twice keeps the model able to say either.
+  else trainDocuments.push(...(part === 'paradetox-neutral' ? [ids, ids] : [ids]));
 });
-
-const languageEpochs = values.start === undefined ? LANGUAGE_EPOCHS : 0;
-const epochs = languageEpochs + RUDE_EPOCHS;
-/** The sequences of an epoch before shuffling. The sixteenth of the rest is another one each time. */
+const epochs = Number(values.epochs);
 function sequencesOfEpoch(epoch: number): TokenSequence[] {
-  if (epoch < languageEpochs) return [...other, ...rude];
-  return [...rude, ...other.filter((_, i) => (i + epoch) % 16 === 0)];
+  return trainDocuments.flatMap((ids, i) => sequencesOf(ids, (i + epoch) % 2 === 0));
 }
 const tokensOf = (sequences: readonly TokenSequence[]): number => sequences.reduce((sum, s) => sum + s.ids.length, 0);
 const totalTokens = Array.from({ length: epochs }, (_, epoch) => tokensOf(sequencesOfEpoch(epoch))).reduce((a, b) => a + b, 0);
@@ -116,19 +90,16 @@ const config = {
   tie_word_embeddings: true,
   vocab_size: tokenizer.vocabularySize,
 };
-const model =
-  values.start === undefined ? LanguageModel.create(config, { seed: SEED, tokenizer }) : await LanguageModel.load(values.start);
+const model = LanguageModel.create(config, { seed: SEED, tokenizer });
 const trainer = new Trainer(model, { optimizer: { kind: 'adamw', beta2: 0.99, weightDecay: 0.1 } });
 console.error(
   `${documents.length} documents, ${totalTokens} training tokens in ${epochs} epochs, ${model.summary.parameters} parameters, ${model.summary.device} x ${model.summary.threads}`,
 );
 
-/** Warm-up and cosine in the first part, again from a lower peak in the second. `share`: of the epoch. */
-function learningRate(epoch: number, atStep: number, share: number): number {
-  const language = epoch < languageEpochs;
-  const [peak, at, length] = language ? [PEAK_LR, epoch, languageEpochs] : [RUDE_LR, epoch - languageEpochs, RUDE_EPOCHS];
-  const cosine = 0.5 * (1 + Math.cos((Math.PI * (at + share)) / length));
-  return Math.min(1, (atStep + 1) / WARMUP_STEPS) * (FINAL_LR + (peak - FINAL_LR) * cosine);
+/** Warm-up, then a cosine. `at`: epochs done, with a fraction. */
+function learningRate(atStep: number, at: number): number {
+  const cosine = 0.5 * (1 + Math.cos((Math.PI * at) / epochs));
+  return Math.min(1, (atStep + 1) / WARMUP_STEPS) * (FINAL_LR + (PEAK_LR - FINAL_LR) * cosine);
 }
 
 async function heldOutLoss(): Promise<number> {
@@ -157,7 +128,7 @@ for (let epoch = 0; epoch < epochs; epoch++) {
       size += sequence.ids.length;
       next++;
     }
-    const lr = learningRate(epoch, step, next / order.length);
+    const lr = learningRate(step, epoch + next / order.length);
     const result = await trainer.step({ loss: 'ce', chosen: pack(batch), lr, clipNorm: 1 });
     step++;
     tokens += size;
@@ -191,9 +162,7 @@ await writeFileAtomic(
       parameters,
       documents: documents.length,
       tokens: totalTokens,
-      languageEpochs,
-      rudeEpochs: RUDE_EPOCHS,
-      rudeSequences: rude.length,
+      epochs,
       steps: step,
       batchTokens: BATCH_TOKENS,
       optimizer: {
@@ -202,7 +171,6 @@ await writeFileAtomic(
         beta2: 0.99,
         weightDecay: 0.1,
         peakLr: PEAK_LR,
-        rudePeakLr: RUDE_LR,
         finalLr: FINAL_LR,
         warmupSteps: WARMUP_STEPS,
         clipNorm: 1,

@@ -79,6 +79,7 @@ export class LanguageModel {
   get hash(): string | null {
     return this.#hash;
   }
+  /** @internal the weights on their backend; every call on them goes through this class, `Trainer` and `saveCheckpoint` */
   readonly handle: NativeModel;
   #hash: string | null;
   #tensors: NativeTensorInfo[] | undefined;
@@ -98,8 +99,7 @@ export class LanguageModel {
   static async load(directory: string, options: LoadOptions = {}): Promise<LanguageModel> {
     const backend = resolveBackend(options.backend ?? 'auto');
     const tokenizer = await loadTokenizer(directory, { optional: true });
-    const task = callNative(() => addon().loadModelTask(directory, backend, options.threads ?? 0));
-    const handle = await runTask(task, 'load model', { ...options, result: () => task.result() });
+    const handle = await loadHandle(directory, backend, options);
     const summary = handle.summary();
     if (tokenizer && tokenizer.vocabularySize > summary.vocab) {
       handle.dispose();
@@ -368,11 +368,19 @@ export class LanguageModel {
 /** `auto` means CUDA when usable, else CPU; a backend that was named never falls back. */
 export function resolveBackend(name: BackendName): string {
   if (name !== 'auto') return name;
-  return addon()
-    .info()
-    .backends.some((b) => b.name === 'cuda' && b.usable)
-    ? 'cuda'
-    : 'cpu';
+  const { backends } = callNative(() => addon().info());
+  return backends.some((b) => b.name === 'cuda' && b.usable) ? 'cuda' : 'cpu';
+}
+
+/** Some of the engine's sentences name a file of the folder alone, or a tensor; then the folder is put before them. */
+async function loadHandle(directory: string, backend: string, options: LoadOptions): Promise<NativeModel> {
+  try {
+    const task = callNative(() => addon().loadModelTask(directory, backend, options.threads ?? 0));
+    return await runTask(task, 'load model', { ...options, result: () => task.result() });
+  } catch (error) {
+    if (!(error instanceof MendsetError) || error.code === 'aborted' || error.message.includes(directory)) throw error;
+    throw new MendsetError(error.code, `${directory}: ${error.message}`, { cause: error });
+  }
 }
 
 async function weightFiles(directory: string): Promise<string[]> {

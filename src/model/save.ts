@@ -75,8 +75,15 @@ export async function saveCheckpoint(
   }
 }
 
-/** An absent or empty folder, or one that holds a checkpoint; anything else is the caller's and stays. */
-async function requireReplaceable(target: string): Promise<void> {
+/** What a checkpoint consists of, beside its weights; repair.json is written by the command line. */
+const OWN_FILES: ReadonlySet<string> = new Set(['config.json', 'repair.json', ...CARRIED_FILES]);
+const WEIGHT_FILE = /\.safetensors(\.index\.json)?$/;
+
+/**
+ * Rejects with `invalid-argument` unless `target` is absent, an empty folder, or holds a checkpoint and nothing else: saving replaces
+ * the folder, so files that a checkpoint does not have are the caller's and would be lost.
+ */
+export async function requireReplaceable(target: string): Promise<void> {
   let names: string[];
   try {
     names = await readdir(target);
@@ -90,12 +97,11 @@ async function requireReplaceable(target: string): Promise<void> {
       },
     );
   }
-  const isCheckpoint =
-    names.includes('config.json') && names.some((n) => n.endsWith('.safetensors') || n.endsWith('.safetensors.index.json'));
-  if (names.length > 0 && !isCheckpoint) {
+  const foreign = names.filter((n) => !OWN_FILES.has(n) && !WEIGHT_FILE.test(n));
+  if (foreign.length > 0) {
     throw new MendsetError(
       'invalid-argument',
-      `Expected ${target} to be absent, empty or an earlier checkpoint but it holds other files (${names.slice(0, 3).join(', ')}): name another folder.`,
+      `Expected ${target} to be absent, empty or an earlier checkpoint but it holds other files (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', ...' : ''}): name another folder.`,
     );
   }
 }

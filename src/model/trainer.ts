@@ -6,7 +6,7 @@ import { runTask } from '../native/run-task.ts';
 import type { LanguageModel } from './language-model.ts';
 
 export type StepRequest = Partial<NativeStepRequest>;
-export type StepResult = NativeStepResult;
+export type { NativeStepResult as StepResult };
 
 const DEFAULTS: NativeStepRequest = {
   loss: 'ce',
@@ -35,8 +35,8 @@ export class Trainer {
     );
   }
 
-  /** One optimiser step, or with `update: false` the losses alone. An abort leaves the weights as they were before the step. */
-  async step(request: StepRequest, options: RunOptions = {}): Promise<StepResult> {
+  /** One optimiser step, or with `update: false` the losses alone. An abort leaves the weights as they were before the step, or `poisoned`. */
+  async step(request: StepRequest, options: RunOptions = {}): Promise<NativeStepResult> {
     const task = callNative(() => this.#native.stepTask({ ...DEFAULTS, ...request }));
     if (request.update !== false) this.model.weightsChanged();
     return await runTask(task, 'step', { signal: options.signal, result: () => task.result() });
@@ -45,6 +45,11 @@ export class Trainer {
   /** Bytes of optimiser state and work buffers. */
   get bytes(): number {
     return this.#native.bytes();
+  }
+
+  /** An abort stopped an optimiser step half-way: the weights are those of no step until `restore`. */
+  get poisoned(): boolean {
+    return this.#native.poisoned();
   }
 
   /** Keeps a copy of the weights in memory; `restore` brings it back. */

@@ -32,6 +32,6 @@ export function resolveBudget(n: number, budget: Budget, options: { readonly cli
   if (options.clip) return n;
   throw new MendsetError(
     'invalid-argument',
-    `Expected a budget of at most ${n} records but received ${count}: lower it, or pass clip to take all of them.`,
+    `Expected a budget of at most ${n} records but received ${count}: lower it (the library's clip option takes all of them).`,
   );
 }
