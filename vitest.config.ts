@@ -7,6 +7,7 @@ const config: ViteUserConfig = defineConfig({
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
     maxWorkers: 2,
+    reporters: ['default', './test/skip-reporter.ts'],
   },
 });
 export default config;
