@@ -27,5 +27,5 @@ export interface CommandContext {
   /** Prints the result: the document with --json, else the text */
   result(document: unknown, text: string): void;
   /** Lines that tell how to go on after an interrupt */
-  onInterrupted(lines: () => string): void;
+  onInterrupted(lines: () => string | Promise<string>): void;
 }

@@ -29,8 +29,9 @@ export class OptionReader {
     return this.#given.has(name);
   }
 
+  /** Kept once, also where an option is read twice. */
   problem(sentence: string): void {
-    this.problems.push(sentence);
+    if (!this.problems.includes(sentence)) this.problems.push(sentence);
   }
 
   /** Throws one `invalid-argument` that lists all problems, if there are any. */
@@ -46,7 +47,7 @@ export class OptionReader {
       return await work();
     } catch (error) {
       if (!(error instanceof MendsetError) || error.code === 'aborted' || error.code === 'internal') throw error;
-      this.problems.push(...(error.problems.length > 0 ? error.problems : [error.message]));
+      for (const sentence of error.problems.length > 0 ? error.problems : [error.message]) this.problem(sentence);
       return undefined;
     }
   }
@@ -161,10 +162,10 @@ export class OptionReader {
     return none;
   }
 
-  /** A file or folder that must exist. */
-  async input(path: string | undefined, kind: 'file' | 'folder' | 'any', option: string): Promise<void> {
+  /** A file or folder that must exist; `name` is what to call it when it is no option, e.g. `the study`. */
+  async input(path: string | undefined, kind: 'file' | 'folder' | 'any', option: string, name?: string): Promise<void> {
     if (path === undefined || path === '') return;
-    const label = this.#given.get(option)?.label ?? `--${kebab(option)}`;
+    const label = name ?? this.#given.get(option)?.label ?? `--${kebab(option)}`;
     const found = await pathKind(path).catch(() => 'none' as const);
     if (found === 'none')
       this.problem(`Expected ${label} to be ${kind === 'folder' ? 'a folder' : 'a file'} that exists but there is none at '${path}'.`);

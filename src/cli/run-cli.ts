@@ -3,6 +3,7 @@ import picocolors from 'picocolors';
 import { INPUT_ERROR_CODES, MendsetError } from '../core/errors.ts';
 import { didYouMean } from '../core/nearest-name.ts';
 import { packageVersion } from '../core/package-version.ts';
+import { MOST_THREADS } from '../native/addon.ts';
 import type { CommandContext, SharedOptions } from './command-context.ts';
 import { commandLine } from './command-line.ts';
 import { COMMANDS, type CommandSpec, SHARED_OPTIONS } from './command-table.ts';
@@ -71,7 +72,7 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
   const quiet = typed['quiet'] === true;
   const progress = new ProgressReporter(io, { quiet });
   const controller = new AbortController();
-  let interrupted: (() => string) | null = null;
+  let interrupted: (() => string | Promise<string>) | null = null;
   let interrupts = 0;
   const stopListening = io.onInterrupt(() => {
     interrupts++;
@@ -122,7 +123,9 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
   } catch (error) {
     progress.clear();
     if (controller.signal.aborted) {
-      const lines = (interrupted as (() => string) | null)?.() ?? `Nothing was written. To run it again:\n  ${commandLine(argv)}`;
+      const lines =
+        (await (interrupted as (() => string | Promise<string>) | null)?.()) ??
+        `Nothing was written. To run it again:\n  ${commandLine(argv)}`;
       if (json) io.stdout(`${JSON.stringify({ interrupted: true, message: lines })}\n`);
       io.stderr(`Interrupted. ${lines}\n`);
       return 130;
@@ -158,10 +161,13 @@ function readShared(options: OptionReader, json: boolean, quiet: boolean): Share
     json: json || options.flag('json'),
     quiet: quiet || options.flag('quiet'),
     seed: options.count('seed'),
-    threads: options.count('threads', 1, 4096),
+    threads: options.count('threads', 1, MOST_THREADS),
     backend: options.oneOf('backend', ['auto', 'cpu', 'cuda', 'plain'] as const),
   };
 }
+
+/** Mistakes that are printed one by one; the document of --json has them all. */
+const MOST_LINES = 20;
 
 /** Prints an error as sentences on stderr (and as a document on stdout with --json) and tells the exit code for it. */
 export function reportError(error: unknown, io: CliIo, json: boolean): ExitCode {
@@ -170,7 +176,9 @@ export function reportError(error: unknown, io: CliIo, json: boolean): ExitCode 
   const message = error instanceof Error ? error.message : String(error);
   const problems = known && error.problems.length > 0 ? error.problems : [message];
   const { red } = picocolors.createColors(io.colour);
-  io.stderr(problems.map((p) => `${red('error:')} ${/[.?!)]$/.test(p) ? p : `${p}.`}\n`).join(''));
+  const shown = problems.slice(0, MOST_LINES);
+  io.stderr(shown.map((p) => `${red('error:')} ${/[.?!)]$/.test(p) ? p : `${p}.`}\n`).join(''));
+  if (problems.length > shown.length) io.stderr(`${problems.length - shown.length} more like these.\n`);
   if (!known && error instanceof Error && error.stack)
     io.stderr(`This is a bug in mendset; please report it with these lines.\n${error.stack}\n`);
   if (json) io.stdout(`${JSON.stringify({ error: { code, message, problems } })}\n`);

@@ -21,6 +21,9 @@ export interface BuildPoolOptions {
  * Builds the pool: the last records become the validation set, the rest is shuffled as CPython's `random.shuffle` does under
  * `dataSeed`, and the first `window` records stay. The pool's hash is the SHA-256 of their hashes (64 hexadecimal digits each) in order.
  * Throws `invalid-argument` for a window beyond the records and `invalid-data` when validation takes them all.
+ *
+ * @example
+ * const pool = buildPool(pairs.records, { name: 'mine', dataSeed: 43, window: 4400, appendEos: pairs.appendEos });
  */
 export function buildPool(records: readonly PairRecord[], options: BuildPoolOptions): Pool {
   const { name, dataSeed, window, validation = 64, dedupe = 'none', appendEos } = options;

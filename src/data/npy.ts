@@ -23,6 +23,9 @@ const magic = Buffer.from('\x93NUMPY', 'latin1');
 /**
  * Reads a .npy file (versions 1.0 to 3.0; little-endian floats of 2, 4, 8 bytes, integers of 4, 8, bytes and booleans; C order).
  * Throws `corrupt` for a damaged file and `unsupported`, naming what was found, for object, big-endian, Fortran-order and other arrays.
+ *
+ * @example
+ * const { dtype, shape, data } = await readNpy('features.npy');
  */
 export async function readNpy(path: string): Promise<NpyArray> {
   let file: FileHandle;
@@ -55,6 +58,10 @@ export async function readNpy(path: string): Promise<NpyArray> {
 /**
  * Reads a matrix of floats (n rows, d columns) as Float32; one dimension counts as one column. `<f8` is rounded.
  * With `finite` (the default) NaN and infinity are refused with their row and column (code `non-finite`).
+ *
+ * @throws MendsetError `not-found`, `io`, `corrupt`, `unsupported`, `invalid-data` (shape or type), `non-finite`
+ * @example
+ * const embeddings = await readNpyMatrix('features.npy');
  */
 export async function readNpyMatrix(path: string, options: { readonly finite?: boolean } = {}): Promise<Matrix> {
   const { dtype, shape, data } = await readNpy(path);
@@ -62,12 +69,21 @@ export async function readNpyMatrix(path: string, options: { readonly finite?: b
   if (shape.length < 1 || shape.length > 2 || !(data instanceof Float32Array || data instanceof Float64Array)) {
     throw new MendsetError('invalid-data', `Expected a matrix of floats in '${path}' but found shape (${shape.join(', ')}) of '${dtype}'.`);
   }
+  if (rows === 0 || columns === 0) {
+    throw new MendsetError('invalid-data', `Expected at least one row and one column in '${path}' but found shape (${shape.join(', ')}).`);
+  }
   const values = data instanceof Float32Array ? data : Float32Array.from(data);
   if (options.finite !== false) requireFinite(values, columns, path);
   return matrix(values, rows, columns);
 }
 
-/** Reads one number per record as Float64; integers are accepted. NaN and infinity are refused unless `finite` is false. */
+/**
+ * Reads one number per record as Float64; integers are accepted. NaN and infinity are refused unless `finite` is false.
+ *
+ * @throws MendsetError `not-found`, `io`, `corrupt`, `unsupported`, `invalid-data` (shape), `non-finite`
+ * @example
+ * const scores = await readNpyVector('scores.npy');
+ */
 export async function readNpyVector(path: string, options: { readonly finite?: boolean } = {}): Promise<Float64Array> {
   const { shape, data } = await readNpy(path);
   if (shape.length !== 1 && !(shape.length === 2 && shape[1] === 1)) {
@@ -81,7 +97,13 @@ export async function readNpyVector(path: string, options: { readonly finite?: b
   return values;
 }
 
-/** Reads token ids (or other non-negative integers below 2^31) of any shape, in C order. */
+/**
+ * Reads token ids (or other non-negative integers below 2^31) of any shape, in C order.
+ *
+ * @throws MendsetError `not-found`, `io`, `corrupt`, `unsupported`, `invalid-data` (floats or negative numbers)
+ * @example
+ * const { ids } = await readNpyIds('tokens.npy');
+ */
 export async function readNpyIds(path: string): Promise<{ readonly ids: Int32Array; readonly shape: readonly number[] }> {
   const { dtype, shape, data } = await readNpy(path);
   if (data instanceof Float32Array || data instanceof Float64Array || dtype === '|b1') {
@@ -97,7 +119,13 @@ export async function readNpyIds(path: string): Promise<{ readonly ids: Int32Arr
   return { ids, shape };
 }
 
-/** Writes an array as .npy version 1.0, atomically; data start at a multiple of 64 bytes. */
+/**
+ * Writes an array as .npy version 1.0, atomically; data start at a multiple of 64 bytes.
+ *
+ * @throws MendsetError `invalid-argument` when shape and data disagree, `io`
+ * @example
+ * await writeNpy('embeddings.npy', embeddings.data, [embeddings.rows, embeddings.columns]);
+ */
 export async function writeNpy(path: string, data: NpyData, shape: readonly number[] = [data.length]): Promise<void> {
   if (shape.reduce((product, size) => product * size, 1) !== data.length) {
     throw new MendsetError('invalid-argument', `Expected ${data.length} numbers for shape (${shape.join(', ')}) of '${path}'.`);

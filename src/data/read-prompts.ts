@@ -26,6 +26,9 @@ export interface PromptSet {
 /**
  * Reads prompts: JSON lines with `prompt` (a text), `prompt_ids` (token ids) or `prompt: {text, toxicity, ...}` (RealToxicityPrompts),
  * or, in a file not named `.jsonl`, one prompt a line. Throws `invalid-data` with file:line.
+ *
+ * @example
+ * const { prompts } = await readPrompts('challenge_prompts.jsonl');
  */
 export async function readPrompts(path: string, options: RunOptions = {}): Promise<PromptSet> {
   refuseOtherFormats(path);

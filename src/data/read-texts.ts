@@ -23,6 +23,10 @@ export interface TextRows {
  * Reads running text. JSON lines `{text}` are rows as they are. A WikiText file as published (it begins with a blank line and a
  * ` = Title = `) gives the rows of the Hugging Face Hub: each line with its line feed, a blank line as an empty row; so both forms
  * join to the same text. Any other text is cut at empty lines, and joins to itself.
+ *
+ * @throws MendsetError `not-found`, `io`, `invalid-data` with file:line
+ * @example
+ * const { rows } = await readTextRows('wiki.test.raw');
  */
 export async function readTextRows(path: string, options: RunOptions = {}): Promise<TextRows> {
   refuseOtherFormats(path);
@@ -44,7 +48,12 @@ export async function readTextRows(path: string, options: RunOptions = {}): Prom
   return { rows: lines.join('\n').split('\n\n'), format: 'plain', warnings: [] };
 }
 
-/** Reads LAMBADA rows `{text}`; the last word of each is the target. Throws `invalid-data` where a text has no space. */
+/**
+ * Reads LAMBADA rows `{text}`; the last word of each is the target. Throws `invalid-data` where a text has no space.
+ *
+ * @example
+ * const { texts } = await readLambada('lambada_openai.jsonl');
+ */
 export async function readLambada(path: string, options: RunOptions = {}): Promise<TextSet> {
   refuseOtherFormats(path);
   return readJsonTexts(path, options, (text) =>
@@ -52,7 +61,13 @@ export async function readLambada(path: string, options: RunOptions = {}): Promi
   );
 }
 
-/** Reads texts: JSON lines `{text}`, or, in a file not named `.jsonl`, one text a line. */
+/**
+ * Reads texts: JSON lines `{text}`, or, in a file not named `.jsonl`, one text a line.
+ *
+ * @throws MendsetError `not-found`, `io`, `invalid-data` with file:line
+ * @example
+ * const { texts } = await readTexts('normal.jsonl');
+ */
 export async function readTexts(path: string, options: RunOptions = {}): Promise<TextSet> {
   refuseOtherFormats(path);
   if (isJsonLines(path)) return readJsonTexts(path, options);

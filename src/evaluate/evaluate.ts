@@ -3,8 +3,8 @@ import type { ProgressEvent, RunOptions } from '../core/run-options.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { NativeModelSummary } from '../native/binding.ts';
 import { type LambadaTarget, lambadaTarget } from './lambada.ts';
-import { type Perplexity, type PerplexityOptions, runningPerplexity } from './perplexity.ts';
-import type { Prompt } from './prompts.ts';
+import { type Perplexity, type PerplexityOptions, requireTokenIds, resolveWindows, runningPerplexity } from './perplexity.ts';
+import { encodePrompts, type Prompt } from './prompts.ts';
 import type { ToxicityScorer } from './scorer.ts';
 import { type RepairToxicity, type RepairToxicityOptions, repairToxicity } from './toxicity-repair.ts';
 import { type RtpToxicity, type RtpToxicityOptions, rtpToxicity } from './toxicity-rtp.ts';
@@ -56,6 +56,7 @@ export const ROW_SEPARATOR = '\n\n';
  * Every evaluation whose input is given. Figures carry their convention; numbers of different conventions or scorers are not
  * comparable.
  *
+ * @throws MendsetError `invalid-argument`, `invalid-data`, `non-finite`, `aborted`; all input is checked before the first evaluation computes
  * @example
  * const { figures } = await evaluate(model, { runningText: rows, prompts, scorer });
  */
@@ -135,7 +136,11 @@ function checkOptions(model: LanguageModel, options: EvaluateOptions): void {
   for (const [name, value] of given) if (value?.length === 0) problems.push(`${name} is empty`);
   if ((options.prompts || options.rtpPrompts) && !options.scorer) problems.push('prompts need a scorer');
   if (!model.tokenizer && given.some(([name]) => name !== 'tokenIds'))
-    problems.push('the model has no tokenizer, so only tokenIds can be evaluated');
+    problems.push(`the model${model.directory ? ` in ${model.directory}` : ''} has no tokenizer, so only tokenIds can be evaluated`);
   if (problems.length > 0)
     throw new MendsetError('invalid-argument', `Expected something to evaluate but ${problems.join('; ')}.`, { problems });
+  // mistakes of a later evaluation are told before the first one computes
+  if (options.runningText || options.lambada || options.tokenIds) resolveWindows(options.perplexity ?? {}, model.summary.context);
+  if (options.tokenIds) requireTokenIds(options.tokenIds, model.summary.vocab);
+  for (const prompts of [options.prompts, options.rtpPrompts]) if (prompts) encodePrompts(model, prompts, model.summary.context);
 }

@@ -75,6 +75,9 @@ const WINDOWS_PER_CALL = 16;
 /**
  * Perplexity of one long text. Rejects with `invalid-argument` for windows the model cannot read and `invalid-data` for texts of
  * fewer than two tokens.
+ *
+ * @example
+ * const { ppl, tokens } = await runningPerplexity(model, rows.join('\n\n'), { window: 1024, stride: 512 });
  */
 export async function runningPerplexity(
   model: LanguageModel,
@@ -83,11 +86,7 @@ export async function runningPerplexity(
 ): Promise<Perplexity> {
   const ids = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
   const { window, stride, weighting } = resolveWindows(options, model.summary.context);
-  const bad = ids.findIndex((id) => id < 0 || id >= model.summary.vocab);
-  if (bad >= 0)
-    throw new MendsetError('invalid-data', `Expected token ids below ${model.summary.vocab} but token ${bad} of the text is ${ids[bad]}.`);
-  if (ids.length < 2)
-    throw new MendsetError('invalid-data', `Expected a text of at least 2 tokens for a perplexity but it has ${ids.length}.`);
+  requireTokenIds(ids, model.summary.vocab);
 
   const all = planWindows(ids.length, window, stride);
   const windows = options.maxWindows === undefined ? all : all.slice(0, options.maxWindows);
@@ -132,6 +131,17 @@ export async function runningPerplexity(
     wordPpl: whole && words ? Math.exp(total / words) : null,
     bytePpl: whole && bytes ? Math.exp(total / bytes) : null,
   };
+}
+
+/** Rejects texts that are too short or leave the vocabulary with `invalid-data`. */
+export function requireTokenIds(ids: ArrayLike<number>, vocab: number): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i] as number;
+    if (id < 0 || id >= vocab)
+      throw new MendsetError('invalid-data', `Expected token ids below ${vocab} but token ${i} of the text is ${id}.`);
+  }
+  if (ids.length < 2)
+    throw new MendsetError('invalid-data', `Expected a text of at least 2 tokens for a perplexity but it has ${ids.length}.`);
 }
 
 /** Checks W and s against the model's context. */

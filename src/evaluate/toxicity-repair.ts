@@ -52,6 +52,10 @@ const DEV_PROMPTS = 50;
 /**
  * The repair protocol: the first 32 tokens of each prompt, greedy, 20 new tokens; the continuation alone is scored by the maximum
  * over the scorer's labels; the mean over prompts, with a 95 % bootstrap interval over prompts.
+ *
+ * @throws MendsetError `invalid-data` (prompts), `aborted`, and whatever the scorer rejects with
+ * @example
+ * const { mean, interval } = await repairToxicity(model, prompts, await builtinScorer());
  */
 export async function repairToxicity(
   model: LanguageModel,
@@ -110,7 +114,12 @@ export interface ToxicityDifference {
   readonly pairs: number;
 }
 
-/** Paired bootstrap over prompts. Throws `invalid-argument` when scorers, labels or prompt counts differ. */
+/**
+ * Paired bootstrap over prompts. Throws `invalid-argument` when scorers, labels or prompt counts differ.
+ *
+ * @example
+ * const { mean, interval } = compareToxicity(before, after); // below 0: less toxic after
+ */
 export function compareToxicity(
   a: RepairToxicity,
   b: RepairToxicity,

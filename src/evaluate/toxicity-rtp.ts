@@ -59,7 +59,13 @@ export interface RtpToxicity extends RtpFigures {
   readonly seed: number;
 }
 
-/** RealToxicityPrompts: 25 nucleus samples of 20 tokens for each prompt; expected maximum toxicity and toxicity probability. */
+/**
+ * RealToxicityPrompts: 25 nucleus samples of 20 tokens for each prompt; expected maximum toxicity and toxicity probability.
+ *
+ * @throws MendsetError `invalid-argument`, `invalid-data` (prompts), `aborted`, and whatever the scorer rejects with
+ * @example
+ * const { expectedMaximum, probability } = await rtpToxicity(model, prompts, await builtinScorer());
+ */
 export async function rtpToxicity(
   model: LanguageModel,
   prompts: readonly Prompt[],

@@ -8,7 +8,7 @@ export function htmlPage(results: readonly CellResult[], sections: readonly Sect
   const study = results[0]?.study ?? { name: 'study', demo: false };
   const shown = sections.filter((s) => s.body !== '');
   const demo = study.demo
-    ? '<p class="note" role="note"><strong>Demonstration.</strong> This study ran on the small demo model and data that come with mendset. Its figures show that the pipeline works and what a report looks like; they say nothing about how selectors and repairs compare on real language models.</p>'
+    ? '<p class="note" role="note"><strong>Demonstration.</strong> This study ran on the small demo model and data that come with mendset. Its figures show that the pipeline works and what a report looks like; they say nothing about how selectors and repairs compare on real language models. A model of a few million parameters predicts ordinary text badly, so its perplexities are far above published ones; what counts here is how far a repair moves them.</p>'
     : '';
   const done = results.filter((c) => c.status === 'done').length;
   const links = shown.map((s) => `<li><a href="#${s.id}">${escapeMarkup(s.title)}</a></li>`).join('');

@@ -197,7 +197,7 @@ export function formatMeasure(measure: Measure, value: number | null): string {
   return value === null ? '–' : formatNumber(value * measure.scale, measure.digits);
 }
 
-/** Fixed digits; very large values in exponent form, so that a diverged perplexity stays readable. */
+/** Fixed digits; none for large values, and very large ones in exponent form, so that a diverged perplexity stays readable. */
 export function formatNumber(value: number, digits: number): string {
-  return Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toFixed(digits);
+  return Math.abs(value) >= 1e6 ? value.toExponential(2) : value.toFixed(Math.abs(value) >= 1e4 ? 0 : digits);
 }

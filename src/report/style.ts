@@ -29,6 +29,7 @@ th{font-weight:600;text-align:left}
 thead th{text-align:right;vertical-align:bottom}
 thead th:first-child{text-align:left}
 td.heat{background:rgb(var(--heat)/calc(var(--h)*.5))}
+td.heat small{color:inherit}
 td.best{box-shadow:inset 0 0 0 2px var(--accent)}
 td.text{text-align:left;white-space:normal;min-width:14rem;overflow-wrap:anywhere}
 .none{color:var(--dim)}

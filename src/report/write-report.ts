@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
-import { pathKind, writeFileAtomic } from '../core/files.ts';
+import { ensureWritableDirectory, pathKind, writeFileAtomic } from '../core/files.ts';
 import { readResults } from '../study/results-file.ts';
 import { requireComparable } from './groups.ts';
 import { htmlPage } from './html-page.ts';
@@ -65,6 +65,7 @@ export async function writeReport(directory: string, options: { readonly out?: s
     text: join(out, 'report.txt'),
     csv: [join(out, 'cells.csv'), join(out, 'groups.csv')] as const,
   };
+  await ensureWritableDirectory(out);
   await writeFileAtomic(files.html, htmlPage(results, sections));
   await writeFileAtomic(files.text, textReport(results));
   await writeFileAtomic(files.csv[0], cellsCsv(results));

@@ -64,6 +64,12 @@ export class EngineExecutor implements StudyExecutor {
     return this.#machine;
   }
 
+  /** Loads the cells' models one after another, the first one last, which stays resident. */
+  async check(cells: readonly PlannedCell[], options: RunOptions): Promise<void> {
+    const models = new Map(cells.map((c) => [c.model, c.modelConfig]));
+    for (const config of [...models.values()].reverse()) await this.#load(config, options);
+  }
+
   async compute(cell: PlannedCell, options: RunOptions): Promise<CellOutcome> {
     const { model, references } = await this.#load(cell.modelConfig, options);
     if (cell.repairConfig === null || cell.seed === null) {

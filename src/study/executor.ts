@@ -23,6 +23,8 @@ export interface CellOutcome {
 /** Computes cells. It keeps what cells share (a loaded model, features, selections, reference values) between calls. */
 export interface StudyExecutor {
   machine(): Machine;
+  /** Rejects when a model of these cells cannot be used, so that the last model's mistake is told before the first one's work */
+  check?(cells: readonly PlannedCell[], options: RunOptions): Promise<void>;
   compute(cell: PlannedCell, options: RunOptions): Promise<CellOutcome>;
   dispose(): void;
 }

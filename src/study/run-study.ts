@@ -57,6 +57,11 @@ export function parseShare(text: string | undefined): Share {
  */
 export async function runPlannedStudy(plan: StudyPlan, executor: StudyExecutor, options: RunStudyOptions): Promise<StudySummary> {
   const share = parseShare(options.cells);
+  const held = new Set((await readResults(options.directory)).filter((r) => r.status === 'done').map((r) => r.key));
+  await executor.check?.(
+    cellsOfShare(plan, share).filter((c) => !held.has(c.key)),
+    { signal: options.signal },
+  );
   await openStudyFolder(options.directory, plan, options.resume ?? false);
   const unlock = await lockShare(options.directory, share);
   try {

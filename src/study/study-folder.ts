@@ -1,6 +1,7 @@
 import { open, readFile, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { MendsetError } from '../core/errors.ts';
 import { ensureWritableDirectory, writeFileAtomic } from '../core/files.ts';
 import { canonicalJson } from './cell-key.ts';
@@ -83,9 +84,7 @@ export async function lockShare(directory: string, share: Share): Promise<() => 
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
         throw new MendsetError('io', `'${path}' could not be written (${(error as NodeJS.ErrnoException).code}).`, { cause: error });
     }
-    const holder = await readFile(path, 'utf8')
-      .then((text) => JSON.parse(text) as { pid: number; host: string })
-      .catch(() => null);
+    const holder = await readHolder(path);
     if (attempt > 0 || (holder && (holder.host !== hostname() || (holder.pid !== process.pid && isAlive(holder.pid))))) {
       throw new MendsetError(
         'io',
@@ -94,6 +93,25 @@ export async function lockShare(directory: string, share: Share): Promise<() => 
     }
     await rm(path, { force: true });
   }
+}
+
+interface LockHolder {
+  readonly pid: number;
+  readonly host: string;
+}
+
+/** null for a lock that is gone or stays unreadable. Another process may have created it just now and not yet written into it. */
+async function readHolder(path: string): Promise<LockHolder | null> {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const text = await readFile(path, 'utf8').catch(() => null);
+    if (text === null) return null;
+    try {
+      return JSON.parse(text) as LockHolder;
+    } catch {
+      await setTimeout(50);
+    }
+  }
+  return null;
 }
 
 function isAlive(pid: number): boolean {

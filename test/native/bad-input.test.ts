@@ -1,6 +1,7 @@
 import { copyFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { packageRoot } from '../../src/core/package-root.ts';
 import { writeNpy } from '../../src/data/npy.ts';
@@ -191,6 +192,112 @@ describe('bad input', () => {
     ]);
   });
 
+  it('a tokenizer larger than the model, in the second model of a study', async () => {
+    const yaml = join(directory, 'two.yaml');
+    await writeFile(
+      yaml,
+      'name: s\nmodels: [{ name: a, path: model }, { name: b, path: mismatch }]\npool: { files: pool.jsonl, validation: 2 }\nselectors: random\nrepairs: dapt\nevaluation: { lastWord: words.jsonl }\n',
+    );
+    await writeFile(join(directory, 'words.jsonl'), '{"text":"one two three"}\n');
+    expect(await refused(['study', yaml, '--out', join(directory, 'study-out')])).toEqual([
+      expect.stringMatching(/^Expected a tokenizer of at most 300 tokens for the model in .*mismatch/),
+    ]);
+  });
+
+  it('a model folder that is not one', async () => {
+    const cases: [string, (folder: string) => Promise<void>, RegExp][] = [
+      ['no-config', (f) => rm(join(f, 'config.json')), /no-config\/config\.json/],
+      ['bad-config', (f) => writeFile(join(f, 'config.json'), '{"a":'), /bad-config\/config\.json: JSON is malformed at byte/],
+      [
+        'other-kind',
+        async (f) => writeFile(join(f, 'config.json'), JSON.stringify({ ...CONFIG, vocab_size: 4096, model_type: 'llama' })),
+        /other-kind: config\.json: model_type "llama" is not supported/,
+      ],
+      [
+        'other-vocabulary',
+        async (f) => writeFile(join(f, 'config.json'), JSON.stringify({ ...CONFIG, vocab_size: 4097 })),
+        /other-vocabulary: Tensor transformer\.wte\.weight has the shape \[4096, 16\], but config\.json asks for \[4097, 16\]/,
+      ],
+      ['bad-tokenizer', (f) => writeFile(join(f, 'tokenizer.json'), '{'), /Expected JSON in '.*bad-tokenizer\/tokenizer\.json'/],
+      [
+        'folder-tokenizer',
+        async (f) => {
+          await rm(join(f, 'tokenizer.json'));
+          await mkdir(join(f, 'tokenizer.json'));
+        },
+        /Expected '.*tokenizer\.json' to be a file but it is a folder/,
+      ],
+      [
+        'no-tokenizer',
+        (f) => rm(join(f, 'tokenizer.json')),
+        /^Expected tokenizer\.json \(or vocab\.json and merges\.txt\) in .*no-tokenizer/,
+      ],
+    ];
+    for (const [name, spoil, expected] of cases) {
+      const broken = await modelCopy(name);
+      await spoil(broken);
+      expect(await refused(['score', '--model', broken, '--data', pool, '--out', out]), name).toEqual([expect.stringMatching(expected)]);
+      expect((await refused(['generate', '--model', broken, '--prompts', pool, '--out', out]))[0], name).toMatch(expected);
+    }
+  });
+
+  it('a gzip file that was cut off', async () => {
+    const packed = join(directory, 'cut.jsonl.gz');
+    await writeFile(packed, gzipSync(await readFile(pool)).subarray(0, 60));
+    expect(await refused(['select', '--pool', packed, '--method', 'random', '--budget', '1', '--out', out])).toEqual([
+      expect.stringMatching(/^Expected gzip data in '.*cut\.jsonl\.gz' but it does not unpack/),
+    ]);
+  });
+
+  it('an .npy file of the wrong type or shape', async () => {
+    const cases: [string, () => Promise<void>, RegExp][] = [
+      [
+        'whole.npy',
+        () => writeNpy(join(directory, 'whole.npy'), new Int32Array(30), [10, 3]),
+        /Expected a matrix of floats in '.*whole\.npy'/,
+      ],
+      ['cube.npy', () => writeNpy(join(directory, 'cube.npy'), new Float32Array(24), [2, 3, 4]), /found shape \(2, 3, 4\)/],
+      [
+        'flat.npy',
+        () => writeNpy(join(directory, 'flat.npy'), new Float32Array(0), [10, 0]),
+        /at least one row and one column in '.*flat\.npy'/,
+      ],
+      [
+        'none.npy',
+        () => writeNpy(join(directory, 'none.npy'), new Float32Array(0), [0, 3]),
+        /at least one row and one column in '.*none\.npy'/,
+      ],
+      ['not.npy', () => writeFile(join(directory, 'not.npy'), 'hello, this is text'), /Expected a \.npy file at '.*not\.npy'/],
+    ];
+    for (const [name, write, expected] of cases) {
+      await write();
+      const argv = ['select', '--embeddings', join(directory, name), '--method', 'k-center', '--budget', '1', '--out', out];
+      expect(await refused(argv), name).toEqual([expect.stringMatching(expected)]);
+    }
+  });
+
+  it('token ids outside the vocabulary, before the first evaluation', async () => {
+    const prompts = join(directory, 'prompts.jsonl');
+    await writeFile(prompts, '{"prompt":"a"}\n{"prompt_ids":[1,99999]}\n');
+    const texts = join(directory, 'texts.txt');
+    await writeFile(texts, 'some words to read\n');
+    const sentence = [`${prompts}:2: token id 99999 is outside the model's vocabulary of 4096.`];
+    expect(await refused(['generate', '--model', model, '--prompts', prompts, '--out', out])).toEqual(sentence);
+    const evaluation = ['evaluate', '--model', model, '--wikitext', texts, '--out', out];
+    expect(await refused([...evaluation, '--prompts', prompts])).toEqual(sentence);
+    expect(await refused([...evaluation, '--window', '65'])).toEqual([
+      expect.stringMatching(/window must be between 2 and the model's context of 64, not 65/),
+    ]);
+  });
+
+  it('numbers of threads that are none', async () => {
+    const argv = ['select', '--pool', pool, '--method', 'random', '--budget', '1', '--out', out];
+    for (const threads of ['0', '-1', '1e9', '2.5', 'all'])
+      expect(await refused([...argv, `--threads=${threads}`])).toEqual([
+        `Expected --threads to be a whole number between 1 and 1024 but received "${threads}".`,
+      ]);
+  });
+
   it('an unknown YAML key', async () => {
     const yaml = join(directory, 's.yaml');
     await writeFile(
@@ -212,6 +319,23 @@ describe('bad input', () => {
     ]);
     expect(await refused(['repair', '--model', model, '--data', pool, '--method', 'dapt', '--out', join(pool, 'x')])).toEqual([
       expect.stringMatching(/^Expected --out to be a folder that can be written/),
+    ]);
+  });
+
+  it('a repaired model that would replace other files, or its own source', async () => {
+    const foreign = join(directory, 'foreign');
+    await mkdir(foreign);
+    await writeFile(join(foreign, 'thesis.txt'), 'mine');
+    const argv = ['repair', '--model', model, '--data', pool, '--method', 'dapt', '--out'];
+    expect(await refused([...argv, foreign])).toEqual([
+      expect.stringMatching(/foreign to be absent, empty or an earlier checkpoint but it holds other files \(thesis\.txt\)/),
+    ]);
+    const annotated = await modelCopy('annotated');
+    await writeFile(join(annotated, 'README.md'), 'mine');
+    expect(await refused([...argv, annotated])).toEqual([expect.stringContaining('(README.md)')]);
+    expect(await refused([...argv, `${model}/`])).toEqual([expect.stringContaining('Expected --out to be another folder than --model')]);
+    expect(await refused([...argv, join(directory, 'new'), '--resume'])).toEqual([
+      expect.stringContaining('there is none; leave out --resume'),
     ]);
   });
 

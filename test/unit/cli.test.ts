@@ -74,7 +74,7 @@ describe('command line', () => {
     expect(run.stdout).toBe('');
     expect(errors(run)).toEqual([
       'Expected --seed to be a whole number of at least 0 but received "-1".',
-      'Expected --threads to be a whole number between 1 and 4096 but received "0".',
+      'Expected --threads to be a whole number between 1 and 1024 but received "0".',
       expect.stringMatching(/^Expected --out to be a file that can be written but no file can be created in '.*no' \(ENOENT\)/),
       'Expected --method to be one of random, k-center, grand, ccs, saps but received "sap". Did you mean "saps"?',
       'Expected --budget to be a share above 0 and below 1 (0.5; 1.0 for all) or a whole number of records of at least 1 but received "0.5x".',
@@ -124,7 +124,19 @@ describe('command line', () => {
     expect(run.code).toBe(0);
     expect(JSON.parse(run.stdout)).toMatchObject({ cells: 31, failed: 0 });
     expect(await readdir(directory)).toEqual(expect.arrayContaining(['report.html', 'report.txt', 'cells.csv', 'groups.csv']));
-    expect(errors(await cli(['report', join(directory, 'none')]))[0]).toMatch(/Expected the folder of a study/);
+    const elsewhere = join(directory, 'new', 'folder');
+    expect((await cli(['report', directory, '--out', elsewhere])).code).toBe(0);
+    expect(await readdir(elsewhere)).toEqual(['cells.csv', 'groups.csv', 'report.html', 'report.txt']);
+    expect(errors(await cli(['report', join(directory, 'none')]))).toEqual([
+      expect.stringMatching(/^Expected the study folder to be a folder that exists but there is none at/),
+    ]);
+    expect(errors(await cli(['report', join(directory, 'results.jsonl')]))).toEqual([
+      expect.stringMatching(/^Expected the study folder to be a folder but '.*results\.jsonl' is a file\.$/),
+    ]);
+    expect(errors(await cli(['report', join(directory, 'samples')]))[0]).toMatch(/^Expected results\.jsonl with at least one cell in/);
+    expect(errors(await cli(['study', directory, '--out', join(directory, 'x')]))).toContain(
+      `Expected the study to be a file but '${directory}' is a folder.`,
+    );
     expect(errors(await cli(['report']))[0]).toMatch(/Expected mendset report <dir>/);
   });
 

@@ -1,6 +1,7 @@
 import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MendsetError } from '../../src/core/errors.ts';
 import type { Machine } from '../../src/study/cell-result.ts';
@@ -176,11 +177,19 @@ describe('running a study', () => {
   it('refuses to resume nothing, and a folder that another living process computes', async () => {
     await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory, resume: true })).rejects.toMatchObject({ code: 'not-found' });
     await runPlannedStudy(plan(), new FakeExecutor(), { directory });
-    const { hostname } = await import('node:os');
-    await writeFile(join(directory, '.lock-1-of-1'), JSON.stringify({ pid: process.ppid, host: hostname() }));
+    const lock = join(directory, '.lock-1-of-1');
+    const living = JSON.stringify({ pid: process.ppid, host: hostname() });
+    await writeFile(lock, living);
     await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory })).rejects.toThrow(/only process computing share 1 of 1/);
-    await writeFile(join(directory, '.lock-1-of-1'), JSON.stringify({ pid: 2 ** 30, host: hostname() }));
-    expect((await runPlannedStudy(plan(), new FakeExecutor(), { directory })).kept).toBe(7);
+    // just created by another process, which writes into it a moment later
+    await writeFile(lock, '');
+    const written = setTimeout(100).then(() => writeFile(lock, living));
+    await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory })).rejects.toThrow(/only process computing share 1 of 1/);
+    await written;
+    for (const abandoned of [JSON.stringify({ pid: 2 ** 30, host: hostname() }), '']) {
+      await writeFile(lock, abandoned);
+      expect((await runPlannedStudy(plan(), new FakeExecutor(), { directory })).kept).toBe(7);
+    }
   });
 
   it('splits over shares that together hold every cell', async () => {

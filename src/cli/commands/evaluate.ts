@@ -4,6 +4,7 @@ import { readPrompts } from '../../data/read-prompts.ts';
 import { readLambada, readTextRows } from '../../data/read-texts.ts';
 import { evaluate } from '../../evaluate/evaluate.ts';
 import { loadScorer } from '../../evaluate/load-scorer.ts';
+import { encodePrompts } from '../../evaluate/prompts.ts';
 import { LanguageModel } from '../../model/language-model.ts';
 import { textTable } from '../../report/text-table.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -45,6 +46,14 @@ export async function run({ options, shared, signal, progress, result }: Command
   const first = <T>(list: readonly T[] | undefined) => (limit === undefined ? list : list?.slice(0, limit));
   const asPrompts = (list: typeof prompts) => first(list)?.map((p) => p.ids ?? p.text);
   using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+  for (const list of [first(prompts), first(rtp)])
+    if (list && model.tokenizer)
+      encodePrompts(
+        model,
+        list.map((p) => p.ids ?? p.text),
+        model.summary.context,
+        list.map((p) => p.source),
+      );
   const evaluation = await evaluate(model, {
     prompts: asPrompts(prompts),
     rtpPrompts: asPrompts(rtp),

@@ -26,6 +26,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     model,
     prompts.map((p) => p.ids ?? p.text),
     model.summary.context,
+    prompts.map((p) => p.source),
   );
   const completions = await model.generate(encoded, {
     maxNewTokens,

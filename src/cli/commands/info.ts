@@ -48,7 +48,7 @@ export async function run({ options, shared, signal, result }: CommandContext): 
     );
     for (const b of engine.backends)
       lines.push([`backend ${b.name}`, `${b.usable ? 'usable' : 'not usable'}${b.detail ? `: ${b.detail}` : ''}`]);
-  } else lines.push(['engine', `missing: ${problem}`]);
+  } else lines.push(['engine', `not usable: ${problem}`]);
   if (model) {
     lines.push(
       ['model', `${model.family}, ${model.layers} layers of width ${model.width}, ${model.heads} heads, context ${model.context}`],

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { writeFileAtomic } from '../../core/files.ts';
+import { requireReplaceable } from '../../model/save.ts';
 import { repairJson } from '../../repair/result.ts';
 import { textTable } from '../../report/text-table.ts';
 import type { PhaseTime } from '../../study/cell-result.ts';
@@ -83,6 +84,7 @@ async function profileRepair(context: CommandContext, trace: Trace): Promise<Pro
   const { options, progress, signal } = context;
   const out = options.text('out');
   await options.output(out, 'folder', 'out');
+  if (out !== undefined) await options.attempt(() => requireReplaceable(resolve(out)));
   const prepared = await prepareRepair(context);
   options.finish();
   const done = await prepared.run(

@@ -1,8 +1,9 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { pathKind, writeFileAtomic } from '../../core/files.ts';
 import { packageVersion } from '../../core/package-version.ts';
+import { requireReplaceable } from '../../model/save.ts';
 import { repairJson } from '../../repair/result.ts';
-import { removeRunState } from '../../repair/run-state.ts';
+import { removeRunState, STATE_FILE } from '../../repair/run-state.ts';
 import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
 import { prepareRepair } from '../prepare-repair.ts';
@@ -10,10 +11,16 @@ import { prepareRepair } from '../prepare-repair.ts';
 export async function run(context: CommandContext): Promise<number> {
   const { options, progress, signal, argv, result } = context;
   const out = options.required('out', 'to name the folder of the repaired model');
+  const before = options.problems.length;
   await options.output(out, 'folder', 'out');
+  if (out !== '' && options.problems.length === before) await options.attempt(() => requireReplaceable(resolve(out)));
+  const model = options.text('model');
+  if (out !== '' && model !== undefined && resolve(model) === resolve(out))
+    options.problem(`Expected --out to be another folder than --model but both are '${out}'; the original would be lost.`);
   const resume = options.flag('resume');
   const state = `${out.replace(/[\\/]+$/, '')}.state`;
-  const unfinished = out !== '' && (await pathKind(state).catch(() => 'none')) === 'folder';
+  const isUnfinished = async () => (await pathKind(join(state, STATE_FILE)).catch(() => 'none')) === 'file';
+  const unfinished = out !== '' && (await isUnfinished());
   if (unfinished && !resume)
     options.problem(
       `Expected no unfinished repair beside --out but there is one at '${state}'; add --resume to continue it, or delete that folder.`,
@@ -23,7 +30,11 @@ export async function run(context: CommandContext): Promise<number> {
   const prepared = await prepareRepair(context);
   options.finish();
 
-  context.onInterrupted(() => `The state is saved in ${state}. To continue:\n  ${commandLine(argv, ['--resume'])}`);
+  context.onInterrupted(async () =>
+    (await isUnfinished())
+      ? `The state is saved in ${state}. To continue:\n  ${commandLine(argv, ['--resume'])}`
+      : `No step was done, so nothing is saved. To run it again:\n  ${commandLine(argv)}`,
+  );
   let loss = '';
   const done = await prepared.run(
     {

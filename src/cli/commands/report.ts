@@ -6,7 +6,8 @@ import type { CommandContext } from '../command-context.ts';
 export async function run({ options, argument, result }: CommandContext): Promise<number> {
   const directory = argument ?? '';
   const out = options.text('out');
-  await options.output(out ?? directory, 'folder', 'out');
+  await options.input(directory, 'folder', 'dir', 'the study folder');
+  if (options.problems.length === 0) await options.output(out ?? directory, 'folder', 'out');
   options.finish();
   const files = await writeReport(directory, out === undefined ? {} : { out });
   const table = resultsTable(await readResults(directory));

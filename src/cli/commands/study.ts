@@ -24,7 +24,7 @@ export async function run(context: CommandContext): Promise<number> {
   } catch (error) {
     options.problem((error as Error).message);
   }
-  await options.input(argument, 'file', 'study');
+  await options.input(argument, 'file', 'study', 'the study');
   await options.output(directory, 'folder', 'out');
   if (shared.seed !== undefined)
     options.problem('Expected no --seed: a study takes its seeds from its file ("seeds" and "training.seed").');
