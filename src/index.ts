@@ -1,24 +1,40 @@
 /** The public face of mendset. Everything else is internal and may change. */
 
+export type { Interval } from './core/bootstrap.ts';
 export { type ErrorCode, INPUT_ERROR_CODES, MendsetError } from './core/errors.ts';
 export { type Matrix, matrix } from './core/matrix.ts';
-export { NumpyRandom, PythonRandom, RandomStream } from './core/random.ts';
+export { NumpyRandom, PythonRandom, RandomStream, STREAM_IDS } from './core/random.ts';
 export type { ProgressEvent, RunOptions } from './core/run-options.ts';
 export { type BuildPoolOptions, buildPool } from './data/build-pool.ts';
-export { type NpyArray, readNpy, readNpyIds, readNpyMatrix, readNpyVector, writeNpy } from './data/npy.ts';
+export { type NpyArray, type NpyData, type NpyDtype, readNpy, readNpyIds, readNpyMatrix, readNpyVector, writeNpy } from './data/npy.ts';
 export { type PairSet, type ReadPairsOptions, readPairs } from './data/read-pairs.ts';
 export { type PromptRecord, type PromptSet, readPrompts } from './data/read-prompts.ts';
 export { readLambada, readTextRows, readTexts, type TextRows, type TextSet } from './data/read-texts.ts';
 export type { PairRecord, Pool } from './data/record.ts';
 export { builtinScorer } from './evaluate/builtin-scorer.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluate, type Figure } from './evaluate/evaluate.ts';
+export type { LambadaTarget } from './evaluate/lambada.ts';
 export { loadScorer, type ScorerSpec } from './evaluate/load-scorer.ts';
-export { type Perplexity, type PerplexityOptions, runningPerplexity } from './evaluate/perplexity.ts';
+export { type Perplexity, type PerplexityOptions, type PerplexityWeighting, runningPerplexity } from './evaluate/perplexity.ts';
+export type { Prompt } from './evaluate/prompts.ts';
 export type { ScorerIdentity, ToxicityScorer } from './evaluate/scorer.ts';
-export { compareToxicity, type RepairToxicity, repairToxicity, type ToxicityDifference } from './evaluate/toxicity-repair.ts';
-export { type RtpToxicity, rtpToxicity } from './evaluate/toxicity-rtp.ts';
+export {
+  compareToxicity,
+  type RepairToxicity,
+  type RepairToxicityOptions,
+  repairToxicity,
+  type ToxicityDifference,
+  type ToxicityRecord,
+} from './evaluate/toxicity-repair.ts';
+export { type RtpFigures, type RtpToxicity, type RtpToxicityOptions, rtpToxicity } from './evaluate/toxicity-rtp.ts';
+export type { LabelRule } from './evaluate/toxicity-scores.ts';
 export { type ComputedFeatures, computeFeatures, type FeatureContext } from './features/compute-features.ts';
+export type { EmbeddingOptions } from './features/embeddings.ts';
 export type { Feature, FeatureCost } from './features/feature.ts';
+export type { GradientNormOptions } from './features/gradient-norms.ts';
+export type { CountedTokens } from './features/record-sequences.ts';
+export type { TokenScoreName, TokenScoreOptions } from './features/token-scores.ts';
+export type { ToxicityFeatureOptions } from './features/toxicity.ts';
 export * as metrics from './metrics/metrics.ts';
 export {
   type BackendName,
@@ -29,30 +45,38 @@ export {
   type LoadOptions,
   type TokenScores,
 } from './model/language-model.ts';
-export { completionSequence, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
+export { completionSequence, pack, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
 export { type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
+export type {
+  NativeBackendReport as BackendReport,
+  NativeModelSummary as ModelSummary,
+  NativeOptimizerOptions as OptimizerOptions,
+  NativeTensorInfo as TensorInfo,
+  PackedBatch,
+} from './native/binding.ts';
 export { type EngineInfo, engineInfo } from './native/engine-info.ts';
 export { dapt } from './repair/dapt.ts';
 export { dpo } from './repair/dpo.ts';
 export { type IRepairOptions, irepair } from './repair/irepair.ts';
-export type { KlOptions, RepairMethod, RepairMethodName } from './repair/method.ts';
-export { type GenerateNormalOptions, generateNormal, type NormalTexts } from './repair/normal-texts.ts';
-export type { RepairOptions } from './repair/options.ts';
+export type { KlOptions, KlTerm, RepairMethod, RepairMethodName, SliceRule } from './repair/method.ts';
+export { type GenerateNormalOptions, generateNormal, type NormalTexts, type TextScoring } from './repair/normal-texts.ts';
+export type { RepairOptions, RepairPreset, ResolvedOptions, TrainingOrder } from './repair/options.ts';
 export { ReferenceCache } from './repair/reference-cache.ts';
 export { repair } from './repair/repair.ts';
-export type { RepairData } from './repair/repair-data.ts';
+export type { LeftOut, NormalText, RepairData } from './repair/repair-data.ts';
 export type { RepairCost, RepairResult, StepLog, ValidationPoint } from './repair/result.ts';
 export { type ReportFiles, writeReport } from './report/write-report.ts';
 export { type Budget, resolveBudget } from './select/budget.ts';
 export { type CcsOptions, ccs } from './select/ccs.ts';
-export type { DifficultyScore } from './select/difficulty.ts';
+export type { DifficultyScore, FeatureOf } from './select/difficulty.ts';
 export { type GrandOptions, grand } from './select/grand.ts';
 export { type KCenterOptions, kCenter } from './select/k-center.ts';
 export { type KCenterGreedyOptions, type KCenterGreedyResult, kCenterGreedy } from './select/k-center-greedy.ts';
 export { type KMeansOptions, type KMeansResult, kMeans } from './select/k-means.ts';
 export { type PcaOptions, type PcaResult, pca } from './select/pca.ts';
 export { random } from './select/random.ts';
-export { type SapsOptions, saps } from './select/saps.ts';
+export type { NonFinite } from './select/rank.ts';
+export { type SapsAllocation, type SapsMode, type SapsOptions, saps } from './select/saps.ts';
 export { type SelectRequest, selectIndices } from './select/select.ts';
 export type {
   FeatureKind,
@@ -64,7 +88,16 @@ export type {
   Selector,
   SelectorName,
 } from './select/selector.ts';
-export type { CellResult } from './study/cell-result.ts';
+export type {
+  CellKind,
+  CellMetrics,
+  CellResult,
+  Figure as CellFigure,
+  Machine,
+  PhaseTime,
+  RepairSummary,
+  SelectionSummary,
+} from './study/cell-result.ts';
 export type { RunStudyOptions, StudyProgress, StudySummary } from './study/run-study.ts';
 export { type PoolSelection, type SelectFromPoolOptions, select } from './study/select-records.ts';
 export { runStudy } from './study/study.ts';

@@ -100,7 +100,12 @@ class MersenneTwister {
   }
 }
 
-/** `py`: the generator of CPython's `random` module, for the pool shuffle and the paper preset. */
+/**
+ * `py`: the generator of CPython's `random` module, for the pool shuffle and the paper preset.
+ *
+ * @example
+ * new PythonRandom(43).permutation(10); // 8 1 5 6 9 7 3 2 4 0
+ */
 export class PythonRandom {
   readonly #twister: MersenneTwister = new MersenneTwister();
 
@@ -171,7 +176,12 @@ function ceilLog4(value: number): number {
   return exponent;
 }
 
-/** `np`: numpy's legacy `RandomState`, for the paper preset. */
+/**
+ * `np`: numpy's legacy `RandomState`, for the paper preset.
+ *
+ * @example
+ * new NumpyRandom(42).below(4400); // 860
+ */
 export class NumpyRandom {
   readonly #twister: MersenneTwister = new MersenneTwister();
 
@@ -249,7 +259,12 @@ function multiply(a: number, b: number): [number, number] {
   return [high >>> 0, Math.imul(a, b) >>> 0];
 }
 
-/** `stream`: counter-based random numbers, equal to the native engine's. */
+/**
+ * `stream`: counter-based random numbers, equal to the native engine's.
+ *
+ * @example
+ * new RandomStream(43, STREAM_IDS.random).permutation(10); // 0 9 3 2 7 8 1 6 5 4
+ */
 export class RandomStream {
   readonly #key: readonly [number, number];
   readonly #id: number;

@@ -35,6 +35,7 @@ export interface ComputedFeatures {
  * Computes what a selector says it needs, and only that, for the records of a pool in their order. Values come from the cache when
  * model, records and options are those they were computed with.
  *
+ * @throws MendsetError `invalid-argument` (nothing to compute it with), `invalid-data`, `corrupt` (cache), `aborted`
  * @example
  * const features = await computeFeatures(pool, ['embeddings'], { model, cacheDirectory: '.mendset-cache' });
  */

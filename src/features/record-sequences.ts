@@ -71,6 +71,8 @@ export function pairText(record: PairRecord): string {
 }
 
 function collect(model: LanguageModel, records: readonly PairRecord[], make: (record: PairRecord) => TokenSequence): TokenSequence[] {
+  // one sentence instead of one for each record
+  if (records.some((r) => r.chosenIds === undefined)) model.requireTokenizer();
   const problems: string[] = [];
   const sequences: TokenSequence[] = [];
   for (const record of records) {

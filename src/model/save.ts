@@ -75,8 +75,8 @@ export async function saveCheckpoint(
   }
 }
 
-/** What a checkpoint consists of, beside its weights; repair.json is written by the command line. */
-const OWN_FILES: ReadonlySet<string> = new Set(['config.json', 'repair.json', ...CARRIED_FILES]);
+/** What a checkpoint consists of, beside its weights, and the records that mendset's programs write beside it. */
+const OWN_FILES: ReadonlySet<string> = new Set(['config.json', 'repair.json', 'training.json', ...CARRIED_FILES]);
 const WEIGHT_FILE = /\.safetensors(\.index\.json)?$/;
 
 /**

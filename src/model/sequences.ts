@@ -18,6 +18,10 @@ export interface SequenceLimits {
 /**
  * Prompt and completion ids become one sequence. The loss mask is by length, never by token id. An empty prompt is replaced by one
  * `eos`, so that the first completion token has a prediction.
+ *
+ * @throws MendsetError `invalid-data` for an empty prompt without `eos`
+ * @example
+ * const s = completionSequence(tokenizer.encode('The cat'), tokenizer.encode(' sat.'), { total: 1024, eos: tokenizer.eos });
  */
 export function completionSequence(
   prompt: ArrayLike<number>,

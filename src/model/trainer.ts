@@ -22,7 +22,14 @@ const DEFAULTS: NativeStepRequest = {
   clipNorm: 0,
 };
 
-/** Optimiser state and work buffers for one model. Dispose it before the model. */
+/**
+ * Optimiser state and work buffers for one model. Dispose it before the model.
+ *
+ * Throws `invalid-argument` for wrong requests and `non-finite` for losses that are not numbers; the weights are then unchanged.
+ * @example
+ * using trainer = new Trainer(model);
+ * const { loss } = await trainer.step({ loss: 'ce', chosen: pack(sequences), lr: 1e-5 });
+ */
 export class Trainer {
   readonly model: LanguageModel;
   readonly #native: NativeTrainer;

@@ -145,15 +145,18 @@ export interface NativeBackendReport {
   detail: string;
 }
 
+export interface NativeInfo {
+  compiler: string;
+  /** instruction set that the CPU backend uses here */
+  isa: string;
+  isasAvailable: string[];
+  /** of a model that does not say otherwise */
+  threads: number;
+  backends: NativeBackendReport[];
+}
+
 export interface NativeBinding {
-  info(): {
-    compiler: string;
-    /** instruction set that the CPU backend uses here */
-    isa: string;
-    isasAvailable: string[];
-    threads: number;
-    backends: NativeBackendReport[];
-  };
+  info(): NativeInfo;
   openPlugin(path: string): void;
 
   loadModelTask(directory: string, backend: string, threads: number): NativeTask & { result(): NativeModel };

@@ -39,6 +39,10 @@ const TOXIC_ABOVE = 0.5;
 /**
  * Unconditional samples of the model, from the end-of-text token, nucleus 0.9, temperature 1: the normal data D_N of the KL term.
  * Texts of fewer than two tokens are dropped, and so are toxic ones when a scoring function is given.
+ *
+ * @throws MendsetError `invalid-argument`, `invalid-data` (a model without end-of-text token), `corrupt` (cache), `aborted`
+ * @example
+ * const { texts } = await generateNormal(model, { count: 2000, seed: 202 });
  */
 export async function generateNormal(model: LanguageModel, options: GenerateNormalOptions & RunOptions): Promise<NormalTexts> {
   const { count, seed = 202, score, signal, onProgress } = options;

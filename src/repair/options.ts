@@ -13,7 +13,8 @@ export type TrainingOrder = 'selection' | 'pool' | 'shuffled';
 export interface RepairOptions extends RunOptions {
   /**
    * `principled` (default), or `paper`: the published code's order, masks, truncation, positions, draws of normal texts and missing
-   * final validation. Not repeated: what a pad predicts, DPO's padding with id 0 and shifted positions, the fp16 reference.
+   * final validation. Not repeated: what a pad predicts, DPO's padding with id 0 and shifted positions, the KL term at a text's last
+   * position and its log(p + 1e-12) in place of log p, the fp16 reference.
    */
   readonly preset?: RepairPreset | undefined;
   /** Default: the method's own */
@@ -54,7 +55,7 @@ export interface RepairOptions extends RunOptions {
   readonly checkpoint?: { readonly directory: string; readonly everySteps?: number | undefined } | undefined;
   /** Continue the run whose state lies in `checkpoint.directory`; the model must be the one the run began with */
   readonly resume?: boolean | undefined;
-  /** Reference log-probabilities and hidden states shared between runs on the same model */
+  /** Reference log-probabilities and hidden states shared between runs on the same model; unused for weights without a hash */
   readonly references?: ReferenceCache | undefined;
   /** Sample the normal texts from the model when `data.normal` is absent and the method has a KL term */
   readonly generateNormal?: GenerateNormalOptions | undefined;

@@ -9,6 +9,11 @@ type ReferenceModel = Pick<LanguageModel, 'hash' | 'summary' | 'logProbs' | 'hid
 /**
  * What the original model says about texts: summed log-probabilities (DPO) and final hidden states (KL). Each text is computed
  * once; a study hands one cache to all repairs of the same model. Hidden states are kept up to `maxBytes` and recomputed beyond.
+ *
+ * Throws `invalid-argument` when it is used with another model.
+ * @example
+ * const references = new ReferenceCache();
+ * for (const method of [dpo(), dpo({ kl: {} })]) await repair(base.copy(), data, method, { references });
  */
 export class ReferenceCache {
   readonly maxBytes: number;

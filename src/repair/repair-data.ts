@@ -62,6 +62,8 @@ type Encoder = Pick<LanguageModel, 'tokenizer' | 'requireTokenizer'> & {
  * text, ids outside the vocabulary, no normal texts for KL) reject with one `invalid-data` that lists them all.
  */
 export function prepareData(model: Encoder, data: RepairData, method: RepairMethod, options: ResolvedOptions): PreparedData {
+  // one sentence instead of one for each record
+  if ([...data.train, ...data.validation].some((r) => r.chosenIds === undefined)) model.requireTokenizer();
   const problems: string[] = [];
   const leftOut: LeftOut = { emptyChosen: 0, emptyRejected: 0, chosenEqualsRejected: 0 };
   const prepare = (records: readonly PairRecord[]) =>

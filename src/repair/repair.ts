@@ -46,7 +46,9 @@ export async function repair(
 
   using reference = method.kl ? model.copy() : null;
   using trainer = new Trainer(model, { reference: reference ?? undefined, optimizer: resolved.optimizer });
-  const objective = new Objective(method, resolved, options.references ?? new ReferenceCache(), reference, model.summary.context);
+  // weights without a hash cannot be told from others, so nothing that was kept for others may serve them
+  const references = model.hash === null ? new ReferenceCache() : (options.references ?? new ReferenceCache());
+  const objective = new Objective(method, resolved, references, reference, model.summary.context);
   await objective.prepare(model, [...prepared.train, ...prepared.validation], options);
 
   const folder = options.checkpoint ? new RunStateFolder(options.checkpoint.directory, fingerprint) : null;

@@ -66,7 +66,8 @@ interface StateFile {
   readonly state: RunState;
 }
 
-const STATE_FILE = 'state.json';
+/** Names the other files of the folder; without it there is nothing to resume. */
+export const STATE_FILE = 'state.json';
 const OWN_ENTRY = /^(weights-\d+|best-\d+|optimizer-\d+\.safetensors)$/;
 
 /**
@@ -171,6 +172,7 @@ export async function removeRunState(directory: string): Promise<void> {
 async function readWeights(model: LanguageModel, directory: string): Promise<void> {
   const { backend, threads } = model.summary;
   using stored = await LanguageModel.load(directory, { backend: backend as BackendName, threads });
+  model.weightsChanged();
   for (const { name, count } of model.tensors) {
     const values = new Float32Array(count);
     stored.handle.readTensor(name, values);

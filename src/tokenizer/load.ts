@@ -22,6 +22,9 @@ export const TOKENIZER_FILES: readonly string[] = [
  * Reads the byte-level BPE of a model folder: `tokenizer.json`, else `vocab.json` with `merges.txt`. Truncation and padding stored
  * in the file are ignored. With `optional` a folder without these files gives null.
  * Throws `not-found`, `corrupt` for a file that contradicts itself and `unsupported` for another kind of tokenizer.
+ *
+ * @example
+ * const ids = (await loadTokenizer('gpt2')).encode('Once upon a time');
  */
 export function loadTokenizer(directory: string, options?: { readonly optional?: false }): Promise<Tokenizer>;
 export function loadTokenizer(directory: string, options: { readonly optional: boolean }): Promise<Tokenizer | null>;
@@ -35,15 +38,15 @@ export async function loadTokenizer(directory: string, options: { readonly optio
   }
   const path = join(directory, 'tokenizer.json');
   const eosContent = await readEosContent(directory);
-  if ((await pathKind(path)) === 'file') {
+  if (await isFile(path)) {
     const parts = parseTokenizerJson(await readJson(path), path, eosContent);
     return new ByteLevelBpe({ ...parts, hash: await sha256Files([path]) });
   }
   const vocabulary = join(directory, 'vocab.json');
   const merges = join(directory, 'merges.txt');
-  if ((await pathKind(vocabulary)) === 'file' && (await pathKind(merges)) === 'file') {
+  if ((await isFile(vocabulary)) && (await isFile(merges))) {
     const added = join(directory, 'added_tokens.json');
-    const hasAdded = (await pathKind(added)) === 'file';
+    const hasAdded = await isFile(added);
     const parts = parseVocabularyFiles(
       { path: vocabulary, json: await readJson(vocabulary) },
       { path: merges, text: (await readBytes(merges)).toString('utf8') },
@@ -59,6 +62,13 @@ export async function loadTokenizer(directory: string, options: { readonly optio
       ? `Expected a folder with tokenizer files at '${directory}' but there is none; check the path.`
       : `Expected tokenizer.json, or vocab.json and merges.txt, in '${directory}' but found neither; copy the tokenizer files there or use pre-tokenised data.`,
   );
+}
+
+/** A folder of that name is a mistake to be told, not an absent file. */
+async function isFile(path: string): Promise<boolean> {
+  const kind = await pathKind(path);
+  if (kind === 'folder') throw new MendsetError('invalid-data', `Expected '${path}' to be a file but it is a folder.`);
+  return kind === 'file';
 }
 
 async function readJson(path: string): Promise<unknown> {

@@ -192,15 +192,64 @@ describe('kl', () => {
 });
 
 describe('references', () => {
+  const ids = (text: string) => [...byteTokenizer.encode(text)];
+  const tokenised = (records: RepairData['train']) =>
+    records.map((r) => ({ ...r, promptIds: ids(r.prompt), chosenIds: ids(r.chosen), rejectedIds: ids(r.rejected ?? '') }));
+  const idData: RepairData = {
+    train: tokenised(data.train),
+    validation: tokenised(data.validation),
+    normal: data.normal?.map((t) => ids(t as string)),
+    appendEos: true,
+  };
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'mendset-references-'));
+    using model = create();
+    await model.save(join(folder, 'model'));
+  });
+  afterEach(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
+  const load = () => LanguageModel.load(join(folder, 'model'), { backend: 'cpu' });
+
   it('are computed once for all runs on a model and do not change a bit', async () => {
     const references = new ReferenceCache();
-    const first = await run(dpo({ kl: {} }), { references, maxSteps: 4 });
+    const once = async (cache: ReferenceCache) => {
+      using model = await load();
+      await repair(model, idData, dpo({ kl: {} }), { ...quick, references: cache, maxSteps: 4 });
+      expect(model.hash).toBeNull();
+      return weights(model);
+    };
+    const first = await once(references);
     const tokens = references.computedTokens;
-    const second = await run(dpo({ kl: {} }), { references, maxSteps: 4 });
+    expect(tokens).toBeGreaterThan(1000);
+    expect(await once(references)).toEqual(first);
     expect(references.computedTokens).toBe(tokens);
-    expect(second.weights).toEqual(first.weights);
-    const starved = await run(dpo({ kl: {} }), { references: new ReferenceCache({ maxBytes: 0 }), maxSteps: 4 });
-    expect(starved.weights).toEqual(first.weights);
+    expect(await once(new ReferenceCache({ maxBytes: 0 }))).toEqual(first);
+  });
+  it('of another model are refused, and weights without a hash neither use nor fill them', async () => {
+    const references = new ReferenceCache();
+    using model = await load();
+    await repair(model, idData, dpo(), { ...quick, references, maxSteps: 2 });
+    const tokens = references.computedTokens;
+    // these weights have changed: what the original said is not what they would say
+    const second = await repair(model, idData, dpo(), { ...quick, references, maxSteps: 2 });
+    expect(references.computedTokens).toBe(tokens);
+    expect(second.log[0]?.lossRepair).toBeCloseTo(Math.log(2), 6); // policy and reference agree at the first step
+    await model.save(join(folder, 'other'));
+    using other = await LanguageModel.load(join(folder, 'other'));
+    await expect(repair(other, idData, dpo(), { ...quick, references })).rejects.toThrowError(/one cache for each model/);
+  });
+  it('a resumed run ends without the hash of the model it began with', async () => {
+    const checkpoint = { directory: join(folder, 'state') };
+    const abort = new AbortController();
+    using begun = await load();
+    const options = { ...quick, checkpoint, onStep: () => abort.abort() };
+    await expect(repair(begun, idData, dapt(), { ...options, signal: abort.signal })).rejects.toMatchObject({ code: 'aborted' });
+    using resumed = await load();
+    expect(resumed.hash).not.toBeNull();
+    await repair(resumed, idData, dapt(), { ...quick, checkpoint, resume: true });
+    expect(resumed.hash).toBeNull();
   });
 });
 
