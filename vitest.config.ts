@@ -6,6 +6,7 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     include: ['test/**/*.test.ts'],
     testTimeout: 120_000,
+    hookTimeout: 60_000,
     maxWorkers: 2,
     reporters: ['default', './test/skip-reporter.ts'],
   },

@@ -1,4 +1,5 @@
 // Makes prebuilds/<platform>-<arch>/ with prebuildify and node-gyp, from the headers of the running Node (nothing is downloaded).
+// node-gyp empties build/ first: `npm run build` brings the development build back.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
