@@ -1,8 +1,10 @@
 // Entry point of the addon: what it says about itself, and the registration of everything else.
 #include "addon/arguments.h"
 #include "addon/environment.h"
+#include "addon/mapped_file.h"
 #include "addon/model_object.h"
 #include "addon/select_binding.h"
+#include "addon/strata_binding.h"
 #include "addon/task_object.h"
 #include "backend/backend.h"
 #include "core/thread_pool.h"
@@ -55,6 +57,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openPlugin", Napi::Function::New<open_backend_plugin>(env, "openPlugin"));
   register_model(env, exports);
   register_selection(env, exports);
+  register_strata(env, exports);
+  register_mapped_file(env, exports);
   return exports;
 }
 

@@ -20,13 +20,38 @@ std::array<uint32_t, 4> philox4x32_10(std::array<uint32_t, 4> counter, std::arra
 }
 
 uint32_t RandomStream::next() noexcept {
-  if (used_ == 4) {
-    outputs_ = philox4x32_10({static_cast<uint32_t>(block_), static_cast<uint32_t>(block_ >> 32), id_, sub_},
-                             {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)});
-    ++block_;
-    used_ = 0;
-  }
+  if (used_ == outputs_.size()) fill();
   return outputs_[used_++];
+}
+
+void RandomStream::fill() noexcept {
+  uint32_t c0[kBlocks], c1[kBlocks], c2[kBlocks], c3[kBlocks];
+  for (uint32_t b = 0; b < kBlocks; ++b, ++block_) {
+    c0[b] = static_cast<uint32_t>(block_);
+    c1[b] = static_cast<uint32_t>(block_ >> 32);
+    c2[b] = id_;
+    c3[b] = sub_;
+  }
+  uint32_t k0 = static_cast<uint32_t>(seed_), k1 = static_cast<uint32_t>(seed_ >> 32);
+  for (int round = 0; round < 10; ++round) {
+    for (uint32_t b = 0; b < kBlocks; ++b) {
+      const uint64_t first = uint64_t{0xD2511F53u} * c0[b];
+      const uint64_t second = uint64_t{0xCD9E8D57u} * c2[b];
+      c0[b] = static_cast<uint32_t>(second >> 32) ^ c1[b] ^ k0;
+      c1[b] = static_cast<uint32_t>(second);
+      c2[b] = static_cast<uint32_t>(first >> 32) ^ c3[b] ^ k1;
+      c3[b] = static_cast<uint32_t>(first);
+    }
+    k0 += 0x9E3779B9u;  // golden ratio
+    k1 += 0xBB67AE85u;  // sqrt(3) - 1
+  }
+  for (uint32_t b = 0; b < kBlocks; ++b) {
+    outputs_[4 * b] = c0[b];
+    outputs_[4 * b + 1] = c1[b];
+    outputs_[4 * b + 2] = c2[b];
+    outputs_[4 * b + 3] = c3[b];
+  }
+  used_ = 0;
 }
 
 uint32_t RandomStream::below(uint32_t n) noexcept {

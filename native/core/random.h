@@ -18,9 +18,12 @@ class RandomStream {
   double normal() noexcept;               // Box-Muller on two uniforms (cosine branch)
 
  private:
+  static constexpr uint32_t kBlocks = 8;  // computed side by side: one block alone waits for its own products
+  void fill() noexcept;
+
   uint64_t seed_, block_ = 0;
-  uint32_t id_, sub_, used_ = 4;
-  std::array<uint32_t, 4> outputs_{};
+  uint32_t id_, sub_, used_ = 4 * kBlocks;
+  std::array<uint32_t, 4 * kBlocks> outputs_{};
 };
 
 enum class StreamId : uint32_t { random = 2, k_center = 3, ccs = 4, k_means = 5, training_order = 6, normal_data = 7, generation = 8, bootstrap = 9, weights = 10 };

@@ -109,6 +109,15 @@ constexpr ms_backend kTable = {
     .covariance = cpu_covariance,
     .project = cpu_project,
     .column_means = cpu_column_means,
+    .each_distance = cpu_each_distance,
+    .pack_rows = cpu_pack_rows,
+    .packed_distance = cpu_packed_distance,
+    .label_distances = cpu_label_distances,
+    .move_rows = cpu_move_rows,
+    .filter_heads = cpu_filter_heads,
+    .nearest_filtered = cpu_nearest_filtered,
+    .nearest_rows = cpu_nearest_rows,
+    .coverage_gains = cpu_coverage_gains,
 };
 
 }  // namespace

@@ -57,6 +57,40 @@ int32_t cpu_label_sums(ms_context* handle, const ms_label_sums_args* args) {
   return MS_OK;
 }
 
+int32_t cpu_move_rows(ms_context* handle, const ms_move_rows_args* args) {
+  Context& context = context_of(handle);
+  const auto& [n, k, d, x, before, after, grid, sums, counts] = *args;
+  MS_EXPECT(context, n >= 0 && k >= 0 && d >= 0);
+  int64_t moved = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (before[i] == after[i]) continue;
+    MS_EXPECT(context, before[i] >= -1 && before[i] < k && after[i] >= 0 && after[i] < k);
+    ++moved;
+    if (before[i] >= 0) --counts[before[i]];
+    ++counts[after[i]];
+  }
+  if (moved == 0) return MS_OK;
+  // Columns are shared out, so that every sum has one writer; the rows were just read and lie in the last-level cache.
+  const int64_t width = std::clamp<int64_t>(blocks_of(d, 8 * 16) * 16, 16, 64);
+  run_tasks(context, blocks_of(d, width), moved * d, [&](int64_t task, int) {
+    const int64_t column = task * width;
+    context.kernels.selection.move_rows(x + column, d, n, std::min(width, d - column), before, after, grid, sums + column, d);
+  });
+  return MS_OK;
+}
+
+int32_t cpu_label_distances(ms_context* handle, const ms_label_distances_args* args) {
+  Context& context = context_of(handle);
+  const auto& [n, d, x, centroids, labels, squares] = *args;
+  MS_EXPECT(context, n >= 0 && d >= 0);
+  constexpr int64_t kRows = 256;
+  run_tasks(context, blocks_of(n, kRows), n * d, [&](int64_t task, int) {
+    const int64_t row = task * kRows;
+    context.kernels.selection.label_distances(x + row * d, std::min(kRows, n - row), d, centroids, centroids != nullptr ? labels + row : nullptr, squares + row);
+  });
+  return MS_OK;
+}
+
 int32_t cpu_column_means(ms_context* handle, const ms_column_means_args* args) {
   Context& context = context_of(handle);
   const auto& [n, d, x, mean] = *args;

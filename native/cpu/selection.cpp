@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "cpu/centre_products.h"
 #include "cpu/context.h"
 #include "cpu/cpu_operations.h"
 #include "cpu/kernels.h"
@@ -13,89 +14,6 @@ namespace {
 
 using namespace cpu;
 
-constexpr int64_t kRowsPerTask = 256;
-constexpr int64_t kGroupPanels = 32;  // centre panels whose tiles wait in the second-level cache for the next depth block
-
-// Dot products of all centres with panels of rows of x.
-class CentreProducts {
- public:
-  CentreProducts(Context& context, const float* x, int64_t n, const float* centres, int64_t k, int64_t d)
-      : context_(context), kernels_(context.kernels.gemm), x_(x), n_(n), centres_(centres), k_(k), d_(d), centre_panels_(blocks_of(k, kernels_.rows)),
-        group_panels_(std::min(centre_panels_, kGroupPanels)), depth_block_(std::min(d, kernels_.depth_block)),
-        task_panels_(std::max<int64_t>(1, kRowsPerTask / kernels_.columns)) {
-    packed_at_ = plan_.add<float>(centre_panels_ * kernels_.rows * d);
-    ScratchPlan worker;
-    worker.add<float>(d * kernels_.columns);
-    tiles_at_ = worker.add<float>(group_panels_ * kernels_.rows * kernels_.columns);
-    worker_bytes_ = worker.bytes();
-    workers_at_ = plan_.bytes();
-  }
-
-  bool reserve() {
-    scratch_ = context_.workspace.reserve(workers_at_ + worker_bytes_ * static_cast<size_t>(context_.pool.threads()));
-    return scratch_ != nullptr;
-  }
-
-  // begin(first row, rows) makes a sink for each panel of rows; its fold(tile, first centre, centres) sees all centres in ascending order,
-  // then end() is called.
-  template <typename Begin> void run(Begin begin) {
-    pack_centres();
-    const int64_t row_panels = blocks_of(n_, kernels_.columns);
-    run_tasks(context_, blocks_of(row_panels, task_panels_), n_ * std::max<int64_t>(k_, 4) * d_, [&](int64_t task, int worker) {
-      const int64_t end = std::min(row_panels, (task + 1) * task_panels_);
-      for (int64_t panel = task * task_panels_; panel < end; ++panel) {
-        const int64_t row = panel * kernels_.columns;
-        auto sink = begin(row, std::min(kernels_.columns, n_ - row));
-        multiply(row, worker, sink);
-        sink.end();
-      }
-    });
-  }
-
- private:
-  float* packed(int64_t panel) const { return reinterpret_cast<float*>(scratch_ + packed_at_) + panel * kernels_.rows * d_; }
-
-  void pack_centres() {
-    run_tasks(context_, centre_panels_, k_ * d_, [&](int64_t panel, int) {
-      const int64_t first = panel * kernels_.rows;
-      kernels_.pack(packed(panel), kernels_.rows, centres_ + first * d_, d_, true, std::min(kernels_.rows, k_ - first), d_, MS_ACTIVATION_NONE);
-    });
-  }
-
-  template <typename Sink> void multiply(int64_t row, int worker, Sink& sink) {
-    std::byte* const own = scratch_ + workers_at_ + static_cast<size_t>(worker) * worker_bytes_;
-    float* const rows = reinterpret_cast<float*>(own);
-    float* const tiles = reinterpret_cast<float*>(own + tiles_at_);
-    const int64_t tile_elements = kernels_.rows * kernels_.columns;
-    kernels_.pack(rows, kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
-    for (int64_t group = 0; group < centre_panels_; group += group_panels_) {
-      const int64_t end = std::min(centre_panels_, group + group_panels_);
-      int64_t p = 0;
-      do {
-        const int64_t depth = std::min(depth_block_, d_ - p);
-        for (int64_t panel = group; panel < end; ++panel) {
-          const int64_t first = panel * kernels_.rows, used = std::min(kernels_.rows, k_ - first);
-          float* const tile = tiles + (panel - group) * tile_elements;
-          kernels_.tile_exact(depth, packed(panel) + p * kernels_.rows, rows + p * kernels_.columns, kernels_.columns, tile, p > 0, used);
-          if (p + depth == d_) sink.fold(tile, first, used);
-        }
-        p += depth;
-      } while (p < d_);
-    }
-  }
-
-  Context& context_;
-  const GemmKernels& kernels_;
-  const float* x_;
-  const int64_t n_;
-  const float* centres_;
-  const int64_t k_, d_, centre_panels_, group_panels_, depth_block_, task_panels_;
-  ScratchPlan plan_;
-  size_t packed_at_ = 0, tiles_at_ = 0, workers_at_ = 0, worker_bytes_ = 0;
-  std::byte* scratch_ = nullptr;
-};
-
-constexpr int64_t kMostColumns = 32;
 
 // The two nearest centres of the rows of one panel.
 struct NearestSink {
@@ -140,7 +58,7 @@ struct DistanceSink {
     if (args.nearest != nullptr) std::copy_n(args.nearest + row, used, nearest);
   }
   void fold(const float* tile, int64_t first, int64_t centres) {
-    const DistancePanel panel{args.d, used, args.x + row * args.d, x_norms, m, nearest};
+    const DistancePanel panel{args.d, used, args.x + row * args.d, args.d, 1, x_norms, m, nearest};
     kernels.fold_distance(tile, centres, args.c + first * args.d, args.c_norms + first, args.first_number + static_cast<int32_t>(first), panel);
   }
   void end() const {
@@ -154,6 +72,50 @@ struct DistanceSink {
   alignas(64) float x_norms[kMostColumns] = {};
   alignas(64) float m[kMostColumns] = {};
   alignas(64) int32_t nearest[kMostColumns] = {};
+};
+
+// Minimum distances of packed rows: panel g at packed + g * d * columns.
+struct PackedSink {
+  PackedSink(const ms_packed_distance_args& arguments, const SelectionKernels& table, int64_t columns, int64_t first_row, int64_t rows_used)
+      : args(arguments), kernels(table), width(columns), row(first_row), used(rows_used) {
+    std::copy_n(args.x_norms + row, used, x_norms);
+    std::copy_n(args.m + row, used, m);
+  }
+  void fold(const float* tile, int64_t first, int64_t centres) {
+    const DistancePanel panel{args.d, used, args.packed + row * args.d, 1, width, x_norms, m, nearest};
+    kernels.fold_distance(tile, centres, args.c + first * args.d, args.c_norms + first, 0, panel);
+  }
+  void end() const { std::copy_n(m, used, args.m + row); }
+
+  const ms_packed_distance_args& args;
+  const SelectionKernels& kernels;
+  const int64_t width, row, used;
+  alignas(64) float x_norms[kMostColumns] = {};
+  alignas(64) float m[kMostColumns] = {};
+  alignas(64) int32_t nearest[kMostColumns] = {};
+};
+
+// Minimum distances of the rows of one panel with each centre alone.
+struct EachDistanceSink {
+  EachDistanceSink(const ms_each_distance_args& arguments, const SelectionKernels& table, int64_t columns, int64_t first_row, int64_t rows_used)
+      : args(arguments), kernels(table), width(columns), row(first_row), used(rows_used), panel{arguments.d, rows_used, arguments.x + first_row * arguments.d, arguments.d, 1, x_norms, nullptr, nullptr} {
+    std::copy_n(args.x_norms + row, used, x_norms);
+  }
+  void fold(float* tile, int64_t first, int64_t centres) {
+    kernels.distances(tile, centres, args.c + first * args.d, args.c_norms + first, panel);
+    for (int64_t j = 0; j < centres; ++j) {
+      const float* const m = args.m + row;
+      float* const out = args.trial + (first + j) * args.ld_trial + row;
+      for (int64_t w = 0; w < used; ++w) out[w] = tile[j * width + w] < m[w] ? tile[j * width + w] : m[w];
+    }
+  }
+  void end() const {}
+
+  const ms_each_distance_args& args;
+  const SelectionKernels& kernels;
+  const int64_t width, row, used;  // width: of a tile
+  alignas(64) float x_norms[kMostColumns] = {};
+  const DistancePanel panel;
 };
 
 }  // namespace
@@ -189,7 +151,7 @@ int32_t cpu_nearest_centre(ms_context* handle, const ms_nearest_centre_args* arg
   MS_EXPECT(context, args->n >= 0 && args->k >= 0 && args->k <= INT32_MAX && args->d >= 0);
   CentreProducts products(context, args->x, args->n, args->centres, args->k, args->d);
   if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
-  products.run([&](int64_t row, int64_t used) { return NearestSink(*args, context.kernels.selection, row, used); });
+  products.run([&](int64_t row, int64_t used, int) { return NearestSink(*args, context.kernels.selection, row, used); });
   return MS_OK;
 }
 
@@ -198,7 +160,54 @@ int32_t cpu_min_distance(ms_context* handle, const ms_min_distance_args* args) {
   MS_EXPECT(context, args->n >= 0 && args->centres >= 0 && args->centres <= INT32_MAX && args->d >= 0);
   CentreProducts products(context, args->x, args->n, args->c, args->centres, args->d);
   if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
-  products.run([&](int64_t row, int64_t used) { return DistanceSink(*args, context.kernels.selection, row, used); });
+  products.run([&](int64_t row, int64_t used, int) { return DistanceSink(*args, context.kernels.selection, row, used); });
+  return MS_OK;
+}
+
+int32_t cpu_pack_rows(ms_context* handle, const ms_pack_rows_args* args) {
+  Context& context = context_of(handle);
+  const auto& [n, d, index, x, packed] = *args;
+  MS_EXPECT(context, n >= 0 && d >= 0);
+  const int64_t columns = context.kernels.gemm.columns;
+  run_tasks(context, blocks_of(n, columns), n * d, [&](int64_t panel, int) {
+    const float* rows[kMostColumns];
+    const int64_t first = panel * columns, used = std::min(columns, n - first);
+    for (int64_t w = 0; w < used; ++w) rows[w] = x + index[first + w] * d;
+    context.kernels.selection.pack_rows(rows, used, d, packed + first * d);
+  });
+  return MS_OK;
+}
+
+int32_t cpu_packed_distance(ms_context* handle, const ms_packed_distance_args* args) {
+  Context& context = context_of(handle);
+  const auto& [n, d, centres, packed, x_norms, c, c_norms, m] = *args;
+  MS_EXPECT(context, n >= 0 && d >= 0 && centres >= 0 && centres <= INT32_MAX);
+  const int64_t columns = context.kernels.gemm.columns;
+  if (centres > 4) {
+    CentreProducts products(context, packed, n, c, centres, d, true);
+    if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
+    products.run([&](int64_t row, int64_t used, int) { return PackedSink(*args, context.kernels.selection, columns, row, used); });
+    return MS_OK;
+  }
+  // Few centres: four panels at a time, so that their chains hide each other's latency.
+  const int64_t rows = 4 * columns;
+  run_tasks(context, blocks_of(n, rows), n * d * centres, [&](int64_t task, int) {
+    const int64_t first = task * rows, used = std::min(rows, n - first);
+    alignas(64) float norms[4 * kMostColumns] = {}, least[4 * kMostColumns] = {};
+    std::copy_n(x_norms + first, used, norms);
+    std::copy_n(m + first, used, least);
+    for (int64_t j = 0; j < centres; ++j) context.kernels.selection.packed_distance(packed + first * d, blocks_of(used, columns), d, norms, c + j * d, c_norms[j], least);
+    std::copy_n(least, used, m + first);
+  });
+  return MS_OK;
+}
+
+int32_t cpu_each_distance(ms_context* handle, const ms_each_distance_args* args) {
+  Context& context = context_of(handle);
+  MS_EXPECT(context, args->n >= 0 && args->centres >= 0 && args->centres <= INT32_MAX && args->d >= 0 && args->ld_trial >= args->n);
+  CentreProducts products(context, args->x, args->n, args->c, args->centres, args->d);
+  if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
+  products.run([&](int64_t row, int64_t used, int) { return EachDistanceSink(*args, context.kernels.selection, context.kernels.gemm.columns, row, used); });
   return MS_OK;
 }
 

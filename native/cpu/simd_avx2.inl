@@ -33,6 +33,7 @@ MS_INLINE Vec power_of_two(Vec n) {
 MS_INLINE Mask less(Vec a, Vec b) { return {_mm256_cmp_ps(a.v, b.v, _CMP_LT_OQ)}; }
 MS_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm256_blendv_ps(no.v, yes.v, m.m)}; }
 MS_INLINE bool any(Mask m) { return _mm256_movemask_ps(m.m) != 0; }
+MS_INLINE uint32_t bits(Mask m) { return static_cast<uint32_t>(_mm256_movemask_ps(m.m)); }
 
 MS_INLINE IVec iset1(int32_t a) { return {_mm256_set1_epi32(a)}; }
 MS_INLINE IVec iota(int32_t first) { return {_mm256_add_epi32(_mm256_set1_epi32(first), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))}; }
@@ -52,6 +53,9 @@ MS_INLINE float fold_max(__m128 s) {
 }
 MS_INLINE float reduce_add(Vec a) { return fold_add(_mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
 MS_INLINE float reduce_max(Vec a) { return fold_max(_mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
+
+typedef double Doubles __attribute__((vector_size(32)));  // as many bytes as a Vec
+MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }
 
 struct Sum64 {
   __m256d low, high;

@@ -32,6 +32,7 @@ MS_INLINE Vec power_of_two(Vec n) {
 MS_INLINE Mask less(Vec a, Vec b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 MS_INLINE Vec select(Mask m, Vec yes, Vec no) { return {_mm512_mask_blend_ps(m.m, no.v, yes.v)}; }
 MS_INLINE bool any(Mask m) { return m.m != 0; }
+MS_INLINE uint32_t bits(Mask m) { return m.m; }
 
 MS_INLINE IVec iset1(int32_t a) { return {_mm512_set1_epi32(a)}; }
 MS_INLINE IVec iota(int32_t first) {
@@ -53,6 +54,9 @@ MS_INLINE float reduce_max(Vec a) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+
+typedef double Doubles __attribute__((vector_size(64)));  // as many bytes as a Vec
+MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
 
 struct Sum64 {
   __m512d low, high;

@@ -64,6 +64,12 @@ MS_INLINE Vec power_of_two(Vec n) {
 MS_INLINE Mask less(Vec a, Vec b) { return {a.v < b.v}; }  // false when either is NaN
 MS_INLINE Vec select(Mask m, Vec yes, Vec no) { return {m.m ? yes.v : no.v}; }
 MS_INLINE bool any(Mask m) { return (m.m[0] | m.m[1] | m.m[2] | m.m[3]) != 0; }
+// Bit i: the truth of lane i.
+MS_INLINE uint32_t bits(Mask m) {
+  uint32_t all = 0;
+  for (int i = 0; i < kLanes; ++i) all |= m.m[i] != 0 ? 1u << i : 0u;
+  return all;
+}
 
 MS_INLINE IVec iset1(int32_t a) { return {IntLanes{a, a, a, a}}; }
 MS_INLINE IVec iota(int32_t first) { return {IntLanes{first, first + 1, first + 2, first + 3}}; }
@@ -94,6 +100,10 @@ MS_INLINE float reduce_max(Vec a) {
 }
 
 // Running sums in fp64, one per lane (or pair of lanes), added up in a fixed order by total().
+typedef double Doubles __attribute__((vector_size(16)));  // as many bytes as a Vec
+// a * b + c; one rounding where the processor has it, two here.
+MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return a * b + c; }
+
 struct Sum64 {
   double lanes[kLanes] = {};
   MS_MEMBER void add(Vec a) {

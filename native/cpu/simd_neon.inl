@@ -36,6 +36,10 @@ MS_INLINE Vec power_of_two(Vec n) { return {vreinterpretq_f32_s32(vshlq_n_s32(va
 MS_INLINE Mask less(Vec a, Vec b) { return {vcltq_f32(a.v, b.v)}; }
 MS_INLINE Vec select(Mask m, Vec yes, Vec no) { return {vbslq_f32(m.m, yes.v, no.v)}; }
 MS_INLINE bool any(Mask m) { return vmaxvq_u32(m.m) != 0; }
+MS_INLINE uint32_t bits(Mask m) {
+  const uint32_t places[4] = {1, 2, 4, 8};
+  return vaddvq_u32(vandq_u32(m.m, vld1q_u32(places)));
+}
 
 MS_INLINE IVec iset1(int32_t a) { return {vdupq_n_s32(a)}; }
 MS_INLINE IVec iota(int32_t first) {
@@ -63,6 +67,9 @@ MS_INLINE float reduce_max(Vec a) {
   }
   return s[0];
 }
+
+typedef double Doubles __attribute__((vector_size(16)));  // as many bytes as a Vec
+MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return (Doubles)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 
 struct Sum64 {
   float64x2_t low = vdupq_n_f64(0.0), high = vdupq_n_f64(0.0);

@@ -49,6 +49,16 @@ int32_t plain_min_distance(ms_context*, const ms_min_distance_args* a) {
   return MS_OK;
 }
 
+int32_t plain_pack_rows(ms_context*, const ms_pack_rows_args* a) {
+  for (int64_t i = 0; i < a->n; ++i) std::copy_n(a->x + a->index[i] * a->d, a->d, a->packed + i * a->d);
+  return MS_OK;
+}
+
+int32_t plain_packed_distance(ms_context* context, const ms_packed_distance_args* a) {
+  const ms_min_distance_args args{a->n, a->d, a->centres, a->packed, a->x_norms, a->c, a->c_norms, a->m, 0, nullptr};
+  return plain_min_distance(context, &args);
+}
+
 int32_t plain_argmax(ms_context*, const ms_argmax_args* a) {
   *a->index = -1;
   *a->value = -INFINITY;

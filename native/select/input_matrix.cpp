@@ -1,5 +1,7 @@
 #include "select/input_matrix.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -16,7 +18,19 @@ Status InputMatrix::describe(MatrixView view) {
   return {};
 }
 
-Status InputMatrix::open(const std::shared_ptr<Backend>& backend) {
+Status InputMatrix::open(const std::shared_ptr<Backend>& backend, Metric metric) {
+  if (metric == Metric::cosine) {
+    const size_t d = static_cast<size_t>(view_.d);
+    scaled_.resize(static_cast<size_t>(view_.n) * d);
+    for (size_t i = 0; i < static_cast<size_t>(view_.n); ++i) {
+      const float* x = view_.row(static_cast<int64_t>(i));
+      double sums[4] = {};  // four chains hide the latency of an addition
+      for (size_t p = 0; p < d; ++p) sums[p % 4] += static_cast<double>(x[p]) * static_cast<double>(x[p]);
+      const double length = std::sqrt((sums[0] + sums[2]) + (sums[1] + sums[3]));
+      for (size_t p = 0; p < d; ++p) scaled_[i * d + p] = length > 0 ? static_cast<float>(static_cast<double>(x[p]) / length) : 0.0f;
+    }
+    view_.data = scaled_.data();
+  }
   const bool on_host = std::strcmp(backend->name(), "cpu") == 0 || std::strcmp(backend->name(), "plain") == 0;
   if (on_host) {
     device_ = view_.data;
@@ -39,26 +53,39 @@ Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, 
   for (size_t i = 0; i < norms.size(); ++i) {
     // Distances need |x|^2 + |c|^2 to stay in range.
     if (norms[i] <= std::numeric_limits<float>::max() / 4) continue;
+    MS_TRY(check_finite(x.host(), static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
     return failure(Code::non_finite,
                    "Expected rows whose squared length fits fp32 but row %zu is too long: scale the features down.", i);
   }
   return {};
 }
 
-Status check_finite(const MatrixView& view, int64_t first, int64_t last) {
+Status check_finite(const MatrixView& view, int64_t first, int64_t last, float* largest) {
+  // Magnitudes are ordered as their bits are: one vectorisable pass of integers, the exact place only when it fails.
+  int32_t most = 0;
+  const float* const numbers = view.row(first);
+  for (int64_t i = 0, count = (last - first) * view.d; i < count; ++i) most = std::max(most, std::bit_cast<int32_t>(numbers[i]) & 0x7fffffff);
+  if (most < 0x7f800000) {
+    if (largest != nullptr) *largest = std::max(*largest, std::bit_cast<float>(most));
+    return {};
+  }
   for (int64_t i = first; i < last; ++i) {
     const float* x = view.row(i);
-    // x - x is 0 for finite numbers and NaN otherwise: one vectorisable sum per row, the exact place only when it fails.
-    float probe = 0;
-    for (int64_t p = 0; p < view.d; ++p) probe += x[p] - x[p];
-    if (probe == 0) continue;
     for (int64_t p = 0; p < view.d; ++p) {
       if (std::isfinite(x[p])) continue;
       return failure(Code::non_finite, "Expected finite numbers but found %s in row %lld, column %lld: fix or drop that record.",
                      std::isnan(x[p]) ? "NaN" : "an infinity", static_cast<long long>(i), static_cast<long long>(p));
     }
   }
-  return {};
+  return failure(Code::internal, "A number that is not finite was seen and lost.");
+}
+
+double exact_grid(float magnitude, int64_t n) {
+  if (!(magnitude > 0)) return 0;
+  int exponent, rows;
+  std::frexp(magnitude, &exponent);  // magnitude < 2^exponent
+  std::frexp(static_cast<double>(n), &rows);
+  return std::ldexp(1.5, exponent + rows);
 }
 
 }  // namespace mendset

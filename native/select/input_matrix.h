@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "backend/backend.h"
 
@@ -15,12 +16,16 @@ struct MatrixView {
   const float* row(int64_t i) const { return data + i * d; }
 };
 
+// cosine: rows are scaled to length 1 (fp64 lengths, one rounding) in a copy; rows of length 0 stay as they are.
+enum class Metric { euclidean, cosine };
+
 class InputMatrix {
  public:
   // Checks the shape and borrows the rows.
   Status describe(MatrixView view);
-  // Backends that compute on host memory use the caller's array in place; others get a copy.
-  Status open(const std::shared_ptr<Backend>& backend);
+  // Backends that compute on host memory use the caller's array in place; others get a copy. host() and device_row() are the scaled rows
+  // from here on when the metric asks for that.
+  Status open(const std::shared_ptr<Backend>& backend, Metric metric = Metric::euclidean);
 
   const MatrixView& host() const { return view_; }
   int64_t n() const { return view_.n; }
@@ -31,12 +36,18 @@ class InputMatrix {
   MatrixView view_;
   const float* device_ = nullptr;
   Buffer copy_;
+  std::vector<float> scaled_;
 };
 
-// Canonical squared norms of all rows, [n] fp32 on the device. non_finite when one overflows fp32.
+// Canonical squared norms of all rows, [n] fp32 on the device. non_finite when one overflows fp32, and, with its
+// column, when a row holds NaN or infinity.
 Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, Buffer* out);
 
 // non_finite with row and column of the first NaN or infinity in rows [first, last).
-Status check_finite(const MatrixView& view, int64_t first, int64_t last);
+// largest: raised to the largest magnitude found, nullable.
+Status check_finite(const MatrixView& view, int64_t first, int64_t last, float* largest = nullptr);
+
+// The grid on which sums of n numbers of at most `magnitude` are exact in fp64: see ms_move_rows_args.
+double exact_grid(float magnitude, int64_t n);
 
 }  // namespace mendset

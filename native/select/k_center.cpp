@@ -42,8 +42,19 @@ Status check_k_center(const MatrixView& x, const KCenterOptions& options) {
 }
 
 Status k_center_task(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out) {
-  if (options.exclude_taken && !options.want_nearest) return LazyKCenter::create(std::move(backend), x, std::move(options), out);
+  if (options.exclude_taken) return LazyKCenter::create(std::move(backend), x, std::move(options), out);
   return KCenter::create(std::move(backend), x, std::move(options), out);
+}
+
+double KCenterTask::measured(Metric metric, float square) {
+  return metric == Metric::cosine ? static_cast<double>(square) / 2 : std::sqrt(static_cast<double>(square));
+}
+
+void KCenterTask::derive_coverages() {
+  result_.coverages.clear();
+  if (result_.order.empty()) return;
+  result_.coverages.assign(result_.radii.begin() + 1, result_.radii.end());
+  result_.coverages.push_back(result_.coverage);
 }
 
 Status KCenter::create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options,
@@ -59,7 +70,7 @@ Status KCenter::create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOp
 
 Status KCenter::allocate() {
   const size_t n = static_cast<size_t>(x_.n());
-  MS_TRY(x_.open(backend_));
+  
   MS_TRY(Buffer::allocate(backend_, n * sizeof(float), &minimum_));
   MS_TRY(Buffer::allocate(backend_, n, &taken_));  // zeroed: nothing taken
   MS_TRY(Buffer::allocate(backend_, sizeof(float), &value_));
@@ -109,6 +120,7 @@ Status KCenter::advance_check() {
   MS_TRY(check_finite(x_.host(), row_, last));
   row_ = last;
   if (row_ < x_.n()) return {};
+  MS_TRY(x_.open(backend_, options_.metric));
   MS_TRY(row_norms(backend_, x_, &x_norms_));
   row_ = 0;
   if (options_.k > 0 && options_.first == FirstCentre::farthest_from_mean) {
@@ -175,7 +187,7 @@ Status KCenter::pick() {
     float square = 0;
     MS_TRY(minimum_.download(&square, sizeof(float), static_cast<size_t>(index) * sizeof(float)));
     result_.order.push_back(index);
-    result_.radii.push_back(std::sqrt(static_cast<double>(square)));
+    result_.radii.push_back(measured(options_.metric, square));
     centre_ = index;
   }
   if (options_.exclude_taken) {
@@ -216,7 +228,8 @@ Status KCenter::finish() {
   const size_t n = static_cast<size_t>(x_.n());
   std::vector<float> minimum(n);
   MS_TRY(minimum_.download(minimum.data(), n * sizeof(float)));
-  result_.coverage = std::sqrt(static_cast<double>(*std::max_element(minimum.begin(), minimum.end())));
+  result_.coverage = measured(options_.metric, *std::max_element(minimum.begin(), minimum.end()));
+  derive_coverages();
   if (options_.want_nearest) {
     result_.nearest.resize(n);
     MS_TRY(nearest_.download(result_.nearest.data(), n * sizeof(int32_t)));

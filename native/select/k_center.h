@@ -19,12 +19,15 @@ struct KCenterOptions {
   std::vector<int64_t> warm_start;  // rows that are centres already; not counted and never chosen
   bool exclude_taken = true;        // false: the published code, which repeats index 0 once every distance is 0
   bool want_nearest = false;
+  // cosine: distances are 1 - cosine, half the squared distance of rows scaled to length 1 (once, in a copy); a row of length 0 stays 0.
+  Metric metric = Metric::euclidean;
 };
 
 struct KCenterResult {
   std::vector<int64_t> order;
   std::vector<double> radii;     // distance of each centre to the earlier ones when it was picked; infinity for the very first
-  double coverage = 0;           // largest distance of a row to its nearest centre; infinity without centres
+  std::vector<double> coverages;  // after each choice: largest distance of a row to its nearest centre
+  double coverage = 0;  // the last of them, or that of the warm start alone; infinity without centres
   std::vector<int32_t> nearest;  // [n] number of the nearest centre, warm-start rows first; empty unless asked for
 };
 
@@ -33,11 +36,15 @@ class KCenterTask : public Task {
   const KCenterResult& result() const { return result_; }
 
  protected:
+  // Squares are what the algorithm compares; results are in the metric's own measure.
+  static double measured(Metric metric, float square);
+  // The covering radius after a choice is the distance of the next one; after the last it is `coverage`.
+  void derive_coverages();
+
   KCenterResult result_;
 };
 
-// The faster of the two forms: the lazy one unless nearest centres or repeated choices are wanted. x is borrowed until the task
-// ends.
+// The faster of the two forms: the lazy one unless repeated choices are wanted. x is borrowed until the task ends.
 Status k_center_task(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
 
 // invalid_argument for a wrong count, first centre or warm start.

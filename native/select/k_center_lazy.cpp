@@ -13,6 +13,7 @@ namespace mendset {
 namespace {
 
 constexpr int64_t kBlock = 32;                     // centres applied at once; batches start at multiples of it
+constexpr int64_t kNearestBlock = 512;             // the same in the pass for nearest centres
 constexpr int64_t kBatch = 4096;                   // rows refreshed at once
 constexpr int64_t kSample = 16384;                 // distances that a threshold is estimated from
 constexpr int64_t kPoolBytes = int64_t{16} << 20;  // about half of a last-level cache
@@ -62,6 +63,8 @@ Status LazyKCenter::advance() {
       return form_pool();
     case Phase::pick:
       return pick();
+    case Phase::nearest:
+      return advance_nearest();
     case Phase::finished:
       return {};
   }
@@ -70,7 +73,6 @@ Status LazyKCenter::advance() {
 
 Status LazyKCenter::allocate() {
   const int64_t n = x_.n();
-  MS_TRY(x_.open(backend_));
   most_ = std::min(n, std::max(kLeastPool, kPoolBytes / (x_.d() * static_cast<int64_t>(sizeof(float)))));
   wanted_ = std::min(most_, std::max(kLeastPool, n / 12));
   MS_TRY(allocate(&batch_, std::min(kBatch, n)));
@@ -93,9 +95,19 @@ Status LazyKCenter::allocate(Gathered* gathered, int64_t capacity) {
   const size_t rows = static_cast<size_t>(capacity);
   gathered->capacity = capacity;
   MS_TRY(Buffer::allocate(backend_, rows * sizeof(int32_t), &gathered->index));
-  MS_TRY(Buffer::allocate(backend_, rows * static_cast<size_t>(x_.d()) * sizeof(float), &gathered->x));
+  MS_TRY(Buffer::allocate(backend_, (rows + 63) / 64 * 64 * static_cast<size_t>(x_.d()) * sizeof(float), &gathered->x));
   MS_TRY(Buffer::allocate(backend_, rows * sizeof(float), &gathered->norms));
   return Buffer::allocate(backend_, rows * sizeof(float), &gathered->minimum);
+}
+
+// Rows for many updates: packed in the backend's own order.
+Status LazyKCenter::pack(const std::vector<int32_t>& rows, Gathered* out) {
+  const int64_t count = static_cast<int64_t>(rows.size());
+  MS_TRY(out->index.upload(rows.data(), rows.size() * sizeof(int32_t)));
+  const ms_pack_rows_args features{count, x_.d(), out->index.as<int32_t>(), x_.device_row(0), out->x.as<float>()};
+  MS_TRY(backend_->check(backend_->table().pack_rows(backend_->context(), &features), "pack_rows"));
+  const ms_gather_rows_args norms{count, 1, out->index.as<int32_t>(), x_norms_.as<float>(), out->norms.as<float>()};
+  return backend_->check(backend_->table().gather_rows(backend_->context(), &norms), "gather_rows");
 }
 
 Status LazyKCenter::gather(const std::vector<int32_t>& rows, Gathered* out) {
@@ -110,20 +122,35 @@ Status LazyKCenter::gather(const std::vector<int32_t>& rows, Gathered* out) {
 // Centres [first, last) into block_, unless they are there.
 Status LazyKCenter::gather_centres(int64_t first, int64_t last) {
   if (first == block_first_ && last == block_last_) return {};
+  if (store_.capacity > 0) {
+    block_rows_ = store_.x.as<float>() + first * x_.d();
+    block_norms_ = store_.norms.as<float>() + first;
+    block_first_ = first;
+    block_last_ = last;
+    return {};
+  }
   std::vector<int32_t> rows;
   for (int64_t c = first; c < last; ++c) rows.push_back(static_cast<int32_t>(centres_[static_cast<size_t>(c)]));
   MS_TRY(gather(rows, &block_));
+  block_rows_ = block_.x.as<float>();
+  block_norms_ = block_.norms.as<float>();
   block_first_ = first;
   block_last_ = last;
   return {};
 }
 
 Status LazyKCenter::advance_check() {
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
-  MS_TRY(check_finite(x_.host(), row_, last));
-  row_ = last;
-  if (row_ < x_.n()) return {};
+  if (options_.metric == Metric::cosine) {  // before rows are scaled; otherwise their norms tell
+    const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
+    MS_TRY(check_finite(x_.host(), row_, last));
+    row_ = last;
+    if (row_ < x_.n()) return {};
+  }
+  MS_TRY(x_.open(backend_, options_.metric));
   MS_TRY(row_norms(backend_, x_, &x_norms_));
+  // Centres side by side, while that takes no more than an eighth of the matrix.
+  if ((chosen() + options_.k) * 8 <= x_.n()) MS_TRY(allocate(&store_, std::max<int64_t>(1, chosen() + options_.k)));
+  for (int64_t c = 0; c < chosen(); ++c) MS_TRY(store(c, centres_[static_cast<size_t>(c)]));
   row_ = 0;
   block_last_ = 0;
   if (!centres_.empty()) {
@@ -144,19 +171,28 @@ Status LazyKCenter::begin_first() {
   }
   int64_t first = options_.first_index;
   if (options_.first == FirstCentre::farthest_from_mean) MS_TRY(farthest_from_mean(backend_, x_, x_norms_, taken_, &first));
-  choose(first, minimum_[static_cast<size_t>(first)]);
+  MS_TRY(choose(first, minimum_[static_cast<size_t>(first)]));
   MS_TRY(gather_centres(chosen() - 1, chosen()));
   row_ = 0;
   phase_ = Phase::spread;
   return {};
 }
 
-void LazyKCenter::choose(int64_t row, float square) {
+// One centre's row and norm behind those already kept.
+Status LazyKCenter::store(int64_t place, int64_t row) {
+  if (store_.capacity == 0) return {};
+  const ms_backend& table = backend_->table();
+  MS_TRY(backend_->check(table.copy(backend_->context(), store_.x.as<float>() + place * x_.d(), x_.device_row(row), static_cast<size_t>(x_.d()) * sizeof(float)), "copy"));
+  return backend_->check(table.copy(backend_->context(), store_.norms.as<float>() + place, x_norms_.as<float>() + row, sizeof(float)), "copy");
+}
+
+Status LazyKCenter::choose(int64_t row, float square) {
   result_.order.push_back(row);
-  result_.radii.push_back(std::sqrt(static_cast<double>(square)));
+  result_.radii.push_back(measured(options_.metric, square));
   centres_.push_back(row);
   taken_[static_cast<size_t>(row)] = 1;
   ++taken_count_;
+  return store(chosen() - 1, row);
 }
 
 // One block of centres on one chunk of all rows.
@@ -168,8 +204,8 @@ Status LazyKCenter::advance_spread() {
                                   centres,
                                   x_.device_row(row_),
                                   x_norms_.as<float>() + row_,
-                                  block_.x.as<float>(),
-                                  block_.norms.as<float>(),
+                                  block_rows_,
+                                  block_norms_,
                                   spread_minimum_.as<float>() + row_,
                                   0,
                                   nullptr};
@@ -241,40 +277,42 @@ bool LazyKCenter::next_batch() {
   return !batch_rows_.empty();
 }
 
-// One block of missing centres on one batch; rows that fall below the threshold leave it.
+// One block of missing centres on one batch. Rows that fall below the threshold leave it; the batch is packed anew once a quarter has.
 Status LazyKCenter::advance_refresh() {
-  if (batch_rows_.empty() && !next_batch()) {
-    phase_ = Phase::pool;
-    return {};
+  if (batch_rows_.empty()) {
+    if (!next_batch()) {
+      phase_ = Phase::pool;
+      return {};
+    }
+    batch_packed_ = false;
   }
   const int64_t last = std::min(chosen(), (batch_applied_ / kBlock + 1) * kBlock);
   MS_TRY(gather_centres(batch_applied_, last));
-  MS_TRY(gather(batch_rows_, &batch_));
-  std::vector<float> values(batch_rows_.size());
-  for (size_t i = 0; i < values.size(); ++i) values[i] = minimum_[static_cast<size_t>(batch_rows_[i])];
-  MS_TRY(batch_.minimum.upload(values.data(), values.size() * sizeof(float)));
-  const ms_min_distance_args args{static_cast<int64_t>(values.size()),
-                                  x_.d(),
-                                  last - batch_applied_,
-                                  batch_.x.as<float>(),
-                                  batch_.norms.as<float>(),
-                                  block_.x.as<float>(),
-                                  block_.norms.as<float>(),
-                                  batch_.minimum.as<float>(),
-                                  0,
-                                  nullptr};
-  MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));
-  MS_TRY(batch_.minimum.download(values.data(), values.size() * sizeof(float)));
+  if (!batch_packed_) {
+    batch_values_.resize(batch_rows_.size());
+    for (size_t i = 0; i < batch_rows_.size(); ++i) batch_values_[i] = minimum_[static_cast<size_t>(batch_rows_[i])];
+    MS_TRY(pack(batch_rows_, &batch_));
+    MS_TRY(batch_.minimum.upload(batch_values_.data(), batch_values_.size() * sizeof(float)));
+    batch_packed_ = true;
+  }
+  const ms_packed_distance_args args{static_cast<int64_t>(batch_rows_.size()), x_.d(), last - batch_applied_, batch_.x.as<float>(), batch_.norms.as<float>(),
+                                     block_rows_, block_norms_, batch_.minimum.as<float>()};
+  MS_TRY(backend_->check(backend_->table().packed_distance(backend_->context(), &args), "packed_distance"));
+  MS_TRY(batch_.minimum.download(batch_values_.data(), batch_values_.size() * sizeof(float)));
+  batch_applied_ = last;
 
+  size_t alive = 0;
+  for (float value : batch_values_) alive += value >= threshold_;
+  if (last < chosen() && alive > batch_rows_.size() * 3 / 4) return {};
   size_t kept = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
+  for (size_t i = 0; i < batch_rows_.size(); ++i) {
     const int32_t row = batch_rows_[i];
-    minimum_[static_cast<size_t>(row)] = values[i];
+    minimum_[static_cast<size_t>(row)] = batch_values_[i];
     applied_[static_cast<size_t>(row)] = static_cast<int32_t>(last);
-    if (values[i] >= threshold_) batch_rows_[kept++] = row;
+    if (batch_values_[i] >= threshold_) batch_rows_[kept++] = row;
   }
   batch_rows_.resize(kept);
-  batch_applied_ = last;
+  batch_packed_ = false;
   if (last == chosen()) {
     pool_rows_.insert(pool_rows_.end(), batch_rows_.begin(), batch_rows_.end());
     batch_rows_.clear();
@@ -316,7 +354,7 @@ void LazyKCenter::limit_pool() {
 Status LazyKCenter::gather_pool() {
   pool_minimum_.resize(pool_rows_.size());
   for (size_t i = 0; i < pool_rows_.size(); ++i) pool_minimum_[i] = minimum_[static_cast<size_t>(pool_rows_[i])];
-  MS_TRY(gather(pool_rows_, &pool_));
+  MS_TRY(pack(pool_rows_, &pool_));
   return pool_.minimum.upload(pool_minimum_.data(), pool_minimum_.size() * sizeof(float));
 }
 
@@ -330,28 +368,31 @@ void LazyKCenter::write_back() {
 // The pool's maximum is the maximum of all rows while it reaches the threshold; after the last pick it is the coverage.
 Status LazyKCenter::pick() {
   size_t best = pool_rows_.size(), alive = 0;
+  float largest = -1;
   for (size_t i = 0; i < pool_rows_.size(); ++i) {
-    if (pool_minimum_[i] < threshold_ || taken_[static_cast<size_t>(pool_rows_[i])] != 0) continue;
-    ++alive;
-    if (best == pool_rows_.size() || pool_minimum_[i] > pool_minimum_[best]) best = i;
+    const float value = pool_minimum_[i];
+    alive += value >= threshold_;
+    if (!(value > largest) || value < threshold_ || taken_[static_cast<size_t>(pool_rows_[i])] != 0) continue;
+    largest = value;
+    best = i;
   }
-  if (alive == 0) {
+  if (best == pool_rows_.size()) {
     write_back();
     if (picks_ < 16) wanted_ = std::min(most_, wanted_ * 2);
     phase_ = Phase::threshold;
     return {};
   }
   const float square = pool_minimum_[best];
-  if (static_cast<int64_t>(result_.order.size()) == options_.k) return finish(std::sqrt(static_cast<double>(square)));
+  if (static_cast<int64_t>(result_.order.size()) == options_.k) return finish(measured(options_.metric, square));
   if (square == 0) {  // every row left coincides with a centre: by index from here on
     for (int64_t i = 0; i < x_.n() && static_cast<int64_t>(result_.order.size()) < options_.k; ++i) {
-      if (taken_[static_cast<size_t>(i)] == 0) choose(i, 0);
+      if (taken_[static_cast<size_t>(i)] == 0) MS_TRY(choose(i, 0));
     }
     return finish(0);
   }
 
   const int64_t row = pool_rows_[best];
-  choose(row, square);
+  MS_TRY(choose(row, square));
   ++picks_;
   if (alive < pool_rows_.size() / 2 && static_cast<int64_t>(pool_rows_.size()) > kCompactAbove) {
     // Before the new centre is applied, so that what is written back is exact for the centres before it.
@@ -365,22 +406,56 @@ Status LazyKCenter::pick() {
     MS_TRY(gather_pool());
     if (pool_rows_.empty()) return {};
   }
-  const ms_min_distance_args args{static_cast<int64_t>(pool_rows_.size()),
-                                  x_.d(),
-                                  1,
-                                  pool_.x.as<float>(),
-                                  pool_.norms.as<float>(),
-                                  x_.device_row(row),
-                                  x_norms_.as<float>() + row,
-                                  pool_.minimum.as<float>(),
-                                  0,
-                                  nullptr};
-  MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));
+  const ms_packed_distance_args args{static_cast<int64_t>(pool_rows_.size()), x_.d(), 1, pool_.x.as<float>(), pool_.norms.as<float>(), x_.device_row(row), x_norms_.as<float>() + row,
+                                     pool_.minimum.as<float>()};
+  MS_TRY(backend_->check(backend_->table().packed_distance(backend_->context(), &args), "packed_distance"));
   return pool_.minimum.download(pool_minimum_.data(), pool_minimum_.size() * sizeof(float));
 }
 
 Status LazyKCenter::finish(double coverage) {
   result_.coverage = coverage;
+  derive_coverages();
+  phase_ = Phase::finished;
+  if (!options_.want_nearest) return {};
+  const size_t n = static_cast<size_t>(x_.n());
+  result_.nearest.assign(n, -1);
+  if (centres_.empty()) return {};
+  // One blocked pass over all rows: all centres, in their order.
+  for (Gathered* done : {&batch_, &pool_}) *done = Gathered();
+  minimum_.assign(n, std::numeric_limits<float>::infinity());
+  spread_minimum_.reset();
+  MS_TRY(Buffer::allocate(backend_, n * sizeof(float), &spread_minimum_));
+  MS_TRY(spread_minimum_.upload(minimum_.data(), n * sizeof(float)));
+  MS_TRY(Buffer::allocate(backend_, n * sizeof(int32_t), &nearest_));
+  MS_TRY(nearest_.upload(result_.nearest.data(), n * sizeof(int32_t)));
+  block_ = Gathered();
+  MS_TRY(allocate(&block_, std::min(kNearestBlock, chosen())));
+  block_last_ = 0;
+  row_ = 0;
+  MS_TRY(gather_centres(0, block_.capacity));
+  phase_ = Phase::nearest;
+  return {};
+}
+
+Status LazyKCenter::advance_nearest() {
+  const int64_t n = x_.n(), centres = block_last_ - block_first_;
+  const int64_t last = std::min(n, row_ + chunk_rows(x_.d() * centres, int64_t{1} << 29));
+  const ms_min_distance_args args{last - row_,
+                                  x_.d(),
+                                  centres,
+                                  x_.device_row(row_),
+                                  x_norms_.as<float>() + row_,
+                                  block_rows_,
+                                  block_norms_,
+                                  spread_minimum_.as<float>() + row_,
+                                  static_cast<int32_t>(block_first_),
+                                  nearest_.as<int32_t>() + row_};
+  MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));
+  row_ = last;
+  if (row_ < n) return {};
+  row_ = 0;
+  if (block_last_ < chosen()) return gather_centres(block_last_, std::min(block_last_ + block_.capacity, chosen()));
+  MS_TRY(nearest_.download(result_.nearest.data(), result_.nearest.size() * sizeof(int32_t)));
   phase_ = Phase::finished;
   return {};
 }

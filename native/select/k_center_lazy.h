@@ -15,14 +15,14 @@ namespace mendset {
 
 class LazyKCenter final : public KCenterTask {
  public:
-  // Needs exclude_taken and no nearest centres.
+  // Needs exclude_taken.
   static Status create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
 
   Status step(Deadline deadline) override;
   Progress progress() const override;
 
  private:
-  enum class Phase { allocate, check, spread, threshold, refresh, pool, pick, finished };
+  enum class Phase { allocate, check, spread, threshold, refresh, pool, pick, nearest, finished };
 
   // Rows gathered into contiguous device memory with their norms and distances.
   struct Gathered {
@@ -44,11 +44,14 @@ class LazyKCenter final : public KCenterTask {
   Status gather_pool();
   Status pick();
   Status finish(double coverage);
+  Status advance_nearest();
 
   int64_t chosen() const { return static_cast<int64_t>(centres_.size()); }
-  void choose(int64_t row, float square);
+  Status choose(int64_t row, float square);
+  Status store(int64_t place, int64_t row);
   Status allocate(Gathered* gathered, int64_t capacity);
   Status gather(const std::vector<int32_t>& rows, Gathered* out);
+  Status pack(const std::vector<int32_t>& rows, Gathered* out);
   Status gather_centres(int64_t first, int64_t last);
   void write_back();
 
@@ -59,6 +62,7 @@ class LazyKCenter final : public KCenterTask {
   bool first_done_ = false;
   int64_t row_ = 0;
 
+  Buffer nearest_;
   Buffer x_norms_, spread_minimum_;
   std::vector<int64_t> centres_;  // warm-start rows, then the order
   std::vector<float> minimum_;    // [n] squared distance to the first applied_[i] centres
@@ -67,9 +71,14 @@ class LazyKCenter final : public KCenterTask {
   int64_t taken_count_ = 0;
 
   Gathered batch_, pool_, block_;  // block_: centres
+  Gathered store_;                 // all centres, unless they are too many
+  const float* block_rows_ = nullptr;
+  const float* block_norms_ = nullptr;
   int64_t block_first_ = 0, block_last_ = 0;
   std::vector<int32_t> candidates_, batch_rows_, pool_rows_;
   size_t next_candidate_ = 0;
+  std::vector<float> batch_values_;
+  bool batch_packed_ = false;  // batch_ holds batch_rows_ and their values
   int64_t batch_applied_ = 0;  // centres applied to every row of the batch
   std::vector<float> pool_minimum_;
   float threshold_ = 0;

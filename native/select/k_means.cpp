@@ -48,25 +48,26 @@ Status KMeans::create(std::shared_ptr<Backend> backend, MatrixView x, const KMea
 
 Status KMeans::allocate() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
-  MS_TRY(x_.open(backend_));
+  MS_TRY(x_.open(backend_, options_.spherical ? Metric::cosine : Metric::euclidean));
+  if (options_.spherical) magnitude_ = std::min(magnitude_, 1.0f);
+  grid_ = exact_grid(magnitude_, n);
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(float)), &centres_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k, sizeof(float)), &c_norms_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(int32_t)), &labels_));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &best_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(assign_rows(), sizeof(int32_t)), &before_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &sums_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k, sizeof(int64_t)), &counts_));
+  MS_TRY(row_norms(backend_, x_, &x_norms_));
   host_.resize(static_cast<size_t>(n));
   total_sums_.resize(static_cast<size_t>(k * d));
   total_counts_.resize(static_cast<size_t>(k));
-  if (given_ != nullptr) return {};
-
-  MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &minimum_));
-  const int64_t candidates = 2 + static_cast<int64_t>(std::floor(std::log(static_cast<double>(k))));
-  trial_.resize(static_cast<size_t>(candidates));
-  for (Buffer& trial : trial_) MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &trial));
-  prefix_.resize(static_cast<size_t>(n));
-  return {};
+  if (options_.prune) filter_ = KMeansFilter::create(backend_, x_, k);
+  row_ = 0;
+  return given_ != nullptr ? Status() : allocate_start();
 }
+
+// Of one chunk of an assignment pass.
+int64_t KMeans::assign_rows() const { return std::min(x_.n(), chunk_rows(options_.k * x_.d(), int64_t{1} << 29)); }
 
 Status KMeans::step(Deadline deadline) {
   do {
@@ -77,7 +78,9 @@ Status KMeans::step(Deadline deadline) {
 
 // In rows visited; a restart that ends early jumps to its end.
 Progress KMeans::progress() const {
-  const double passes_per_restart = static_cast<double>((given_ != nullptr ? 0 : options_.k) + options_.max_iterations + 1);
+  // k-means|| applies about 2 k candidates in each of its rounds.
+  const int64_t start = given_ != nullptr ? 0 : options_.start == KMeansStart::greedy ? options_.k : kParallelRounds + 1;
+  const double passes_per_restart = static_cast<double>(start + options_.max_iterations + 1);
   const double n = static_cast<double>(x_.n());
   const double total = n * (static_cast<double>(options_.restarts) * passes_per_restart + 2);
   if (phase_ == Phase::finished) return {total, total, true};
@@ -87,13 +90,22 @@ Progress KMeans::progress() const {
 
 Status KMeans::advance() {
   switch (phase_) {
-    case Phase::allocate:
-      phase_ = Phase::check;
-      return allocate();
     case Phase::check:
       return advance_check();
+    case Phase::allocate:
+      phase_ = Phase::measure;
+      return allocate();
+    case Phase::measure:
+      return advance_measure();
+    case Phase::prepare:
+      if (filter_ != nullptr && !filter_->prepared()) return filter_->prepare();
+      return begin_restart();
     case Phase::seed:
       return advance_seed();
+    case Phase::sample:
+      return advance_sample();
+    case Phase::weigh:
+      return weigh();
     case Phase::assign:
       return advance_assign();
     case Phase::distances:
@@ -106,16 +118,33 @@ Status KMeans::advance() {
 
 Status KMeans::advance_check() {
   const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
-  MS_TRY(check_finite(x_.host(), row_, last));
-  for (int64_t i = row_; i < last; ++i) {
-    const float* x = x_.host().row(i);
-    for (int64_t p = 0; p < x_.d(); ++p) squares_ = std::fma(static_cast<double>(x[p]), static_cast<double>(x[p]), squares_);
-  }
+  MS_TRY(check_finite(x_.host(), row_, last, &magnitude_));
   row_ = last;
-  if (row_ < x_.n()) return {};
+  if (row_ == x_.n()) phase_ = Phase::allocate;
+  return {};
+}
 
-  MS_TRY(row_norms(backend_, x_, &x_norms_));
-  return begin_restart();
+// The sum of squares of the matrix, in row order.
+Status KMeans::advance_measure() {
+  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
+  std::vector<double> squares(static_cast<size_t>(last - row_));
+  MS_TRY(label_squares(row_, last, nullptr, nullptr, squares.data()));
+  for (double square : squares) squares_ += square;
+  row_ = last;
+  if (row_ == x_.n()) phase_ = Phase::prepare;
+  return {};
+}
+
+// Squared distances of rows [first, last) to the centroids of their labels ([last - first] on the device), or their squared lengths.
+Status KMeans::label_squares(int64_t first, int64_t last, const double* centroids, const int32_t* labels, double* squares) {
+  const size_t bytes = bytes_of(last - first, sizeof(double));
+  if (row_squares_.bytes() < bytes) {
+    row_squares_.reset();
+    MS_TRY(Buffer::allocate(backend_, bytes, &row_squares_));
+  }
+  const ms_label_distances_args args{last - first, x_.d(), x_.device_row(first), centroids, labels, row_squares_.as<double>()};
+  MS_TRY(backend_->check(backend_->table().label_distances(backend_->context(), &args), "label_distances"));
+  return row_squares_.download(squares, bytes);
 }
 
 Status KMeans::begin_restart() {
@@ -125,123 +154,63 @@ Status KMeans::begin_restart() {
   rows_done_ = 0;
   if (given_ != nullptr) {
     run_.centroids.assign(given_, given_ + options_.k * x_.d());
+    if (options_.spherical) scale_centroids();
     return begin_lloyd();
   }
   stream_ = RandomStream(options_.seed, static_cast<uint32_t>(StreamId::k_means), static_cast<uint32_t>(restart_));
   seeds_.clear();
   candidates_.assign(1, static_cast<int64_t>(stream_.below(static_cast<uint32_t>(x_.n()))));
-  potentials_.assign(1, 0.0);
   std::fill(host_.begin(), host_.end(), kInfinity);
   MS_TRY(minimum_.upload(host_.data(), bytes_of(x_.n(), sizeof(float))));
-  phase_ = Phase::seed;
-  return {};
-}
-
-// One chunk of rows against every candidate, so that the rows are read from memory once.
-Status KMeans::advance_seed() {
-  const int64_t d = x_.d();
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(d * static_cast<int64_t>(trial_.size()), int64_t{1} << 24));
-  const int64_t rows = last - row_;
-  const size_t bytes = bytes_of(rows, sizeof(float));
-  for (size_t t = 0; t < candidates_.size(); ++t) {
-    float* trial = trial_[t].as<float>() + row_;
-    MS_TRY(backend_->check(backend_->table().copy(backend_->context(), trial, minimum_.as<float>() + row_, bytes), "copy"));
-    const int64_t c = candidates_[t];
-    const ms_min_distance_args args{
-        rows,  d, 1,      x_.device_row(row_), x_norms_.as<float>() + row_, x_.device_row(c), x_norms_.as<float>() + c,
-        trial, 0, nullptr};
-    MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));
-    MS_TRY(backend_->check(backend_->table().download(backend_->context(), host_.data(), trial, bytes), "download"));
-    double potential = potentials_[t];
-    for (int64_t i = 0; i < rows; ++i) potential += static_cast<double>(host_[static_cast<size_t>(i)]);
-    potentials_[t] = potential;
-  }
-  row_ = last;
-  rows_done_ += rows;
-  return row_ < x_.n() ? Status() : choose_seed();
-}
-
-// Keeps the candidate of least potential (ties: drawn first) and draws the next ones with probability ~ squared distance.
-Status KMeans::choose_seed() {
-  const auto least = std::min_element(potentials_.begin(), potentials_.end());
-  const size_t chosen = static_cast<size_t>(least - potentials_.begin());
-  seeds_.push_back(candidates_[chosen]);
-  std::swap(minimum_, trial_[chosen]);
-  row_ = 0;
-
-  if (static_cast<int64_t>(seeds_.size()) == options_.k) {
-    run_.centroids.clear();
-    for (int64_t seed : seeds_) {
-      const float* x = x_.host().row(seed);
-      run_.centroids.insert(run_.centroids.end(), x, x + x_.d());
-    }
-    return begin_lloyd();
-  }
-
-  MS_TRY(minimum_.download(host_.data(), bytes_of(x_.n(), sizeof(float))));
-  double total = 0;
-  for (size_t i = 0; i < host_.size(); ++i) prefix_[i] = total += static_cast<double>(host_[i]);
-  candidates_.clear();
-  for (size_t t = 0; t < trial_.size(); ++t) {
-    if (!(total > 0)) {  // every row coincides with a centre already
-      candidates_.push_back(static_cast<int64_t>(stream_.below(static_cast<uint32_t>(x_.n()))));
-      continue;
-    }
-    // The first row whose prefix exceeds the draw has a positive distance; rounding of u * total to total lands on the last such
-    // row.
-    const double target = stream_.uniform() * total;
-    auto place = std::upper_bound(prefix_.begin(), prefix_.end(), target);
-    if (place == prefix_.end()) place = std::lower_bound(prefix_.begin(), prefix_.end(), total);
-    candidates_.push_back(place - prefix_.begin());
-  }
-  potentials_.assign(candidates_.size(), 0.0);
-  return {};
+  return options_.start == KMeansStart::greedy ? begin_greedy() : begin_parallel();
 }
 
 Status KMeans::begin_lloyd() {
+  const size_t n = static_cast<size_t>(x_.n());
   MS_TRY(upload_centroids(run_.centroids));
-  run_.labels.assign(static_cast<size_t>(x_.n()), -1);
-  previous_labels_.assign(static_cast<size_t>(x_.n()), -1);
+  run_.labels.assign(n, -1);
+  previous_labels_.assign(n, -1);
+  MS_TRY(labels_.upload(run_.labels.data(), n * sizeof(int32_t)));
   std::fill(total_sums_.begin(), total_sums_.end(), 0.0);
   std::fill(total_counts_.begin(), total_counts_.end(), 0);
+  MS_TRY(upload_sums());
   row_ = 0;
   phase_ = Phase::assign;
-  return {};
+  if (filter_ == nullptr) return {};
+  filter_->begin_restart();
+  return filter_->begin_pass(rounded_, centres_.as<float>(), c_norms_.as<float>());
 }
 
 Status KMeans::upload_centroids(const std::vector<double>& centroids) {
-  std::vector<float> rounded(centroids.size());
-  for (size_t i = 0; i < centroids.size(); ++i) rounded[i] = static_cast<float>(centroids[i]);
-  MS_TRY(centres_.upload(rounded.data(), rounded.size() * sizeof(float)));
+  rounded_.assign(centroids.size(), 0.0f);
+  for (size_t i = 0; i < centroids.size(); ++i) rounded_[i] = static_cast<float>(centroids[i]);
+  MS_TRY(centres_.upload(rounded_.data(), rounded_.size() * sizeof(float)));
   const ms_row_norms_args norms{options_.k, x_.d(), centres_.as<float>(), c_norms_.as<float>()};
   return backend_->check(backend_->table().row_norms(backend_->context(), &norms), "row_norms");
 }
 
+Status KMeans::upload_sums() {
+  MS_TRY(sums_.upload(total_sums_.data(), total_sums_.size() * sizeof(double)));
+  return counts_.upload(total_counts_.data(), total_counts_.size() * sizeof(int64_t));
+}
+
+// One chunk: labels, then the rows whose label changed move between the sums while they are in the last-level cache.
 Status KMeans::advance_assign() {
   const int64_t d = x_.d(), k = options_.k;
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(k * d, int64_t{1} << 28));
+  const int64_t last = std::min(x_.n(), row_ + assign_rows());
   const int64_t rows = last - row_;
-  const ms_nearest_centre_args nearest{rows,
-                                       k,
-                                       d,
-                                       x_.device_row(row_),
-                                       centres_.as<float>(),
-                                       c_norms_.as<float>(),
-                                       labels_.as<int32_t>() + row_,
-                                       best_.as<float>() + row_,
-                                       nullptr,
-                                       nullptr};
-  MS_TRY(backend_->check(backend_->table().nearest_centre(backend_->context(), &nearest), "nearest_centre"));
-  const ms_label_sums_args sums{
-      rows, k, d, x_.device_row(row_), labels_.as<int32_t>() + row_, sums_.as<double>(), counts_.as<int64_t>()};
-  MS_TRY(backend_->check(backend_->table().label_sums(backend_->context(), &sums), "label_sums"));
-
-  std::vector<double> chunk_sums(total_sums_.size());
-  std::vector<int64_t> chunk_counts(total_counts_.size());
-  MS_TRY(sums_.download(chunk_sums.data(), chunk_sums.size() * sizeof(double)));
-  MS_TRY(counts_.download(chunk_counts.data(), chunk_counts.size() * sizeof(int64_t)));
-  for (size_t i = 0; i < chunk_sums.size(); ++i) total_sums_[i] += chunk_sums[i];
-  for (size_t j = 0; j < chunk_counts.size(); ++j) total_counts_[j] += chunk_counts[j];
+  int32_t* const labels = labels_.as<int32_t>() + row_;
+  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), before_.data(), labels, bytes_of(rows, sizeof(int32_t))), "copy"));
+  if (filter_ != nullptr) {
+    MS_TRY(filter_->assign(row_, last, labels_.as<int32_t>()));
+  } else {
+    const ms_nearest_centre_args nearest{rows, k, d, x_.device_row(row_), centres_.as<float>(), c_norms_.as<float>(), labels, nullptr, nullptr, nullptr};
+    MS_TRY(backend_->check(backend_->table().nearest_centre(backend_->context(), &nearest), "nearest_centre"));
+    result_.distances += rows * k;
+  }
+  result_.pairs += rows * k;
+  const ms_move_rows_args moves{rows, k, d, x_.device_row(row_), before_.as<int32_t>(), labels, grid_, sums_.as<double>(), counts_.as<int64_t>()};
+  MS_TRY(backend_->check(backend_->table().move_rows(backend_->context(), &moves), "move_rows"));
   row_ = last;
   rows_done_ += rows;
   return row_ < x_.n() ? Status() : finish_pass();
@@ -250,43 +219,49 @@ Status KMeans::advance_assign() {
 Status KMeans::finish_pass() {
   const int64_t d = x_.d(), k = options_.k;
   MS_TRY(labels_.download(run_.labels.data(), bytes_of(x_.n(), sizeof(int32_t))));
+  MS_TRY(sums_.download(total_sums_.data(), total_sums_.size() * sizeof(double)));
+  MS_TRY(counts_.download(total_counts_.data(), total_counts_.size() * sizeof(int64_t)));
   const bool updates_left = run_.iterations < options_.max_iterations;
   const bool empty = std::find(total_counts_.begin(), total_counts_.end(), 0) != total_counts_.end();
   run_.inertia.push_back(inertia());
-  if (updates_left && empty) {
-    MS_TRY(best_.download(host_.data(), bytes_of(x_.n(), sizeof(float))));
-    refill_empty_clusters();
-  }
+  if (updates_left && empty) MS_TRY(refill_empty_clusters());
 
   if (run_.labels == previous_labels_) return finish_restart(KMeansStop::labels_stable);
   if (!updates_left) return finish_restart(KMeansStop::iteration_limit);
-
   for (int64_t j = 0; j < k; ++j) {
-    const int64_t size = total_counts_[static_cast<size_t>(j)];
-    if (size == 0) continue;
-    for (int64_t p = j * d; p < (j + 1) * d; ++p) {
-      run_.centroids[static_cast<size_t>(p)] = total_sums_[static_cast<size_t>(p)] / static_cast<double>(size);
-    }
+    for (int64_t p = j * d; p < (j + 1) * d; ++p)
+      run_.centroids[static_cast<size_t>(p)] = total_sums_[static_cast<size_t>(p)] / static_cast<double>(total_counts_[static_cast<size_t>(j)]);
   }
+  if (options_.spherical) scale_centroids();
   MS_TRY(upload_centroids(run_.centroids));
   ++run_.iterations;
   previous_labels_ = run_.labels;
-  std::fill(total_sums_.begin(), total_sums_.end(), 0.0);
-  std::fill(total_counts_.begin(), total_counts_.end(), 0);
   row_ = 0;
-  return {};
+  return filter_ != nullptr ? filter_->begin_pass(rounded_, centres_.as<float>(), c_norms_.as<float>()) : Status();
+}
+
+// To length 1; a mean of length 0 stays.
+void KMeans::scale_centroids() {
+  const size_t d = static_cast<size_t>(x_.d());
+  for (size_t j = 0; j < static_cast<size_t>(options_.k); ++j) {
+    double* const c = run_.centroids.data() + j * d;
+    double square = 0;
+    for (size_t p = 0; p < d; ++p) square += c[p] * c[p];
+    const double length = std::sqrt(square);
+    for (size_t p = 0; p < d && length > 0; ++p) c[p] /= length;
+  }
 }
 
 // Empty clusters in ascending order take the row with the largest distance to its own centroid (lowest index on ties) from a
-// cluster that keeps at least one other row. host_ holds v = |c|^2 - 2 x.c of every row.
-void KMeans::refill_empty_clusters() {
+// cluster that keeps at least one other row.
+Status KMeans::refill_empty_clusters() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
   std::vector<double> distance(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) {
-    const float* x = x_.host().row(i);
-    double square = 0;
-    for (int64_t p = 0; p < d; ++p) square = std::fma(static_cast<double>(x[p]), static_cast<double>(x[p]), square);
-    distance[static_cast<size_t>(i)] = std::max(0.0, square + static_cast<double>(host_[static_cast<size_t>(i)]));
+  MS_TRY(upload_fp64(run_.centroids));
+  for (int64_t first = 0; first < n;) {
+    const int64_t last = std::min(n, first + chunk_rows(d));
+    MS_TRY(label_squares(first, last, fp64_centroids_.as<double>(), labels_.as<int32_t>() + first, distance.data() + first));
+    first = last;
   }
   for (int64_t j = 0; j < k; ++j) {
     if (total_counts_[static_cast<size_t>(j)] != 0) continue;
@@ -295,18 +270,28 @@ void KMeans::refill_empty_clusters() {
       if (total_counts_[static_cast<size_t>(run_.labels[static_cast<size_t>(i)])] < 2) continue;
       if (farthest < 0 || distance[static_cast<size_t>(i)] > distance[static_cast<size_t>(farthest)]) farthest = i;
     }
-    if (farthest < 0) return;  // cannot happen while k <= n
+    if (farthest < 0) break;  // cannot happen while k <= n
     const int64_t donor = run_.labels[static_cast<size_t>(farthest)];
     const float* x = x_.host().row(farthest);
     for (int64_t p = 0; p < d; ++p) {
-      total_sums_[static_cast<size_t>(donor * d + p)] -= static_cast<double>(x[p]);
-      total_sums_[static_cast<size_t>(j * d + p)] = static_cast<double>(x[p]);
+      const double value = (static_cast<double>(x[p]) + grid_) - grid_;
+      total_sums_[static_cast<size_t>(donor * d + p)] -= value;
+      total_sums_[static_cast<size_t>(j * d + p)] = value;
     }
     --total_counts_[static_cast<size_t>(donor)];
     total_counts_[static_cast<size_t>(j)] = 1;
     run_.labels[static_cast<size_t>(farthest)] = static_cast<int32_t>(j);
     distance[static_cast<size_t>(farthest)] = 0;
+    ++run_.refilled;
+    if (filter_ != nullptr) MS_TRY(filter_->forget(farthest));
   }
+  MS_TRY(labels_.upload(run_.labels.data(), bytes_of(n, sizeof(int32_t))));
+  return upload_sums();
+}
+
+Status KMeans::upload_fp64(const std::vector<double>& centroids) {
+  if (fp64_centroids_.data() == nullptr) MS_TRY(Buffer::allocate(backend_, centroids.size() * sizeof(double), &fp64_centroids_));
+  return fp64_centroids_.upload(centroids.data(), centroids.size() * sizeof(double));
 }
 
 // Sum |x|^2 - 2 sum_j S_j . c_j + sum_j n_j |c_j|^2 of the pass just made, in O(k d).
@@ -331,9 +316,14 @@ Status KMeans::finish_restart(KMeansStop stop) {
   if (restart_ < options_.restarts) return begin_restart();
 
   renumber();
+  if (filter_ != nullptr) {
+    result_.filtered += filter_->filtered();
+    result_.distances += filter_->distances();
+    filter_.reset();
+  }
   MS_TRY(upload_centroids(result_.centroids));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(x_.n(), sizeof(float)), &second_));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(x_.n(), sizeof(int32_t)), &second_labels_));
+  MS_TRY(upload_fp64(result_.centroids));
+  if (options_.want_second) MS_TRY(Buffer::allocate(backend_, bytes_of(x_.n(), sizeof(int32_t)), &second_labels_));
   row_ = 0;
   phase_ = Phase::distances;
   return {};
@@ -369,51 +359,38 @@ void KMeans::renumber() {
   }
   result_.labels.resize(n);
   for (size_t i = 0; i < n; ++i) result_.labels[i] = number[static_cast<size_t>(best_run_.labels[i])];
-  result_.second_labels.assign(n, -1);
+  result_.refilled = best_run_.refilled;
   result_.own_distance.assign(n, 0.0);
+  if (!options_.want_second) return;
+  result_.second_labels.assign(n, -1);
   result_.second_distance.assign(n, std::numeric_limits<double>::infinity());
 }
 
 Status KMeans::advance_distances() {
   const int64_t d = x_.d(), k = options_.k;
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(k * d, int64_t{1} << 28));
+  const int64_t last = std::min(x_.n(), row_ + (options_.want_second ? assign_rows() : chunk_rows(d)));
   const int64_t rows = last - row_;
-  const ms_nearest_centre_args nearest{rows,
-                                       k,
-                                       d,
-                                       x_.device_row(row_),
-                                       centres_.as<float>(),
-                                       c_norms_.as<float>(),
-                                       labels_.as<int32_t>() + row_,
-                                       best_.as<float>() + row_,
-                                       second_labels_.as<int32_t>() + row_,
-                                       second_.as<float>() + row_};
-  MS_TRY(backend_->check(backend_->table().nearest_centre(backend_->context(), &nearest), "nearest_centre"));
-  std::vector<int32_t> first(static_cast<size_t>(rows)), second(static_cast<size_t>(rows));
-  const size_t bytes = bytes_of(rows, sizeof(int32_t)), offset = bytes_of(row_, sizeof(int32_t));
-  MS_TRY(labels_.download(first.data(), bytes, offset));
-  MS_TRY(second_labels_.download(second.data(), bytes, offset));
-
-  const auto distance = [&](int64_t i, int32_t j) {
-    const float* x = x_.host().row(i);
-    const double* c = result_.centroids.data() + static_cast<int64_t>(j) * d;
-    double square = 0;
-    for (int64_t p = 0; p < d; ++p) {
-      const double difference = static_cast<double>(x[p]) - c[p];
-      square = std::fma(difference, difference, square);
-    }
-    return square;
-  };
-  for (int64_t i = row_; i < last; ++i) {
-    const size_t row = static_cast<size_t>(i), local = static_cast<size_t>(i - row_);
-    const int32_t own = result_.labels[row];
-    const double square = distance(i, own);
-    result_.inertia += square;
-    result_.own_distance[row] = std::sqrt(square);
+  const size_t bytes = bytes_of(rows, sizeof(int32_t)), offset = bytes_of(row_, sizeof(int32_t)), first_row = static_cast<size_t>(row_);
+  std::vector<double> squares(static_cast<size_t>(rows));
+  int32_t* const own = result_.labels.data() + row_;
+  if (options_.want_second && k > 1) {
+    const ms_nearest_centre_args nearest{rows, k, d, x_.device_row(row_), centres_.as<float>(), c_norms_.as<float>(), labels_.as<int32_t>() + row_, nullptr,
+                                         second_labels_.as<int32_t>() + row_, nullptr};
+    MS_TRY(backend_->check(backend_->table().nearest_centre(backend_->context(), &nearest), "nearest_centre"));
+    std::vector<int32_t> first(static_cast<size_t>(rows)), second(static_cast<size_t>(rows));
+    MS_TRY(labels_.download(first.data(), bytes, offset));
+    MS_TRY(second_labels_.download(second.data(), bytes, offset));
     // Renumbering may swap two tied centres, so the other centre is whichever of the two nearest is not the row's own.
-    const int32_t other = k == 1 ? -1 : first[local] != own ? first[local] : second[local];
-    result_.second_labels[row] = other;
-    if (other >= 0) result_.second_distance[row] = std::sqrt(distance(i, other));
+    for (size_t i = 0; i < squares.size(); ++i) result_.second_labels[first_row + i] = first[i] != own[i] ? first[i] : second[i];
+    MS_TRY(second_labels_.upload(result_.second_labels.data() + row_, bytes, offset));
+    MS_TRY(label_squares(row_, last, fp64_centroids_.as<double>(), second_labels_.as<int32_t>() + row_, squares.data()));
+    for (size_t i = 0; i < squares.size(); ++i) result_.second_distance[first_row + i] = std::sqrt(squares[i]);
+  }
+  MS_TRY(labels_.upload(own, bytes, offset));
+  MS_TRY(label_squares(row_, last, fp64_centroids_.as<double>(), labels_.as<int32_t>() + row_, squares.data()));
+  for (size_t i = 0; i < squares.size(); ++i) {
+    result_.inertia += squares[i];
+    result_.own_distance[first_row + i] = std::sqrt(squares[i]);
   }
   row_ = last;
   rows_done_ += rows;

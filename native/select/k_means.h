@@ -1,4 +1,5 @@
-// Lloyd's k-means on the operation table: greedy k-means++ or given start, restarts, exact ties.
+// Lloyd's k-means on the operation table: greedy k-means++, k-means|| or given start, restarts, exact ties. Passes leave out centres that
+// are proven not to win (nearest_filtered), so labels are those of plain Lloyd whatever is left out.
 #pragma once
 
 #include <cstdint>
@@ -8,15 +9,26 @@
 #include "core/random.h"
 #include "core/task.h"
 #include "select/input_matrix.h"
+#include "select/k_means_filter.h"
 
 namespace mendset {
+
+// greedy: k-means++ with 2 + floor(ln k) candidates per centre (Arthur and Vassilvitskii 2007). parallel: k-means|| (Bahmani et al. 2012),
+// 5 rounds, oversampling 2 k, then weighted k-means++ on the candidates.
+enum class KMeansStart { greedy, parallel };
 
 struct KMeansOptions {
   int64_t k = 1;                 // 1 .. n
   int64_t max_iterations = 300;  // centroid updates; one more assignment pass follows
   int64_t restarts = 4;          // the least inertia wins, ties to the earlier restart; ignored with given centroids
   uint64_t seed = 0;             // stream 5, sub = restart
+  KMeansStart start = KMeansStart::greedy;
+  bool spherical = false;    // rows and centroids of length 1 (Dhillon and Modha 2001); rows of length 0 stay 0
+  bool prune = true;         // false: every centre is compared with every row
+  bool want_second = true;   // one more pass, over all centres
 };
+
+inline constexpr int64_t kParallelRounds = 5;
 
 enum class KMeansStop { labels_stable, iteration_limit };
 
@@ -29,8 +41,12 @@ struct KMeansResult {
   std::vector<int64_t> sizes;                 // [k]
   std::vector<int32_t> labels;                // [n]
   std::vector<double> own_distance;           // [n], Euclidean, fp64
-  std::vector<int32_t> second_labels;         // [n], -1 when k = 1
-  std::vector<double> second_distance;        // [n], infinity when k = 1
+  std::vector<int32_t> second_labels;         // [n], -1 when k = 1; empty unless wanted
+  std::vector<double> second_distance;        // [n], infinity when k = 1; empty unless wanted
+  int64_t refilled = 0;                       // empty clusters that took a row, over the winning restart
+  // Over all restarts: pairs of a row and a centre in all assignment passes, those that the filter looked at, and those whose distance was
+  // computed.
+  int64_t pairs = 0, filtered = 0, distances = 0;
 };
 
 class KMeans final : public Task {
@@ -44,12 +60,12 @@ class KMeans final : public Task {
   const KMeansResult& result() const { return result_; }
 
  private:
-  enum class Phase { allocate, check, seed, assign, distances, finished };
+  enum class Phase { check, allocate, measure, prepare, seed, sample, weigh, assign, distances, finished };
   struct Run {
     std::vector<double> centroids;  // [k, d]
     std::vector<int32_t> labels;    // [n]
     std::vector<double> inertia;
-    int64_t iterations = 0, restart = 0;
+    int64_t iterations = 0, restart = 0, refilled = 0;
     KMeansStop stop = KMeansStop::labels_stable;
   };
 
@@ -57,40 +73,67 @@ class KMeans final : public Task {
   Status allocate();
   Status advance();
   Status advance_check();
+  Status advance_measure();
   Status begin_restart();
+  // Greedy k-means++ (k_means_start.cpp).
+  Status allocate_start();
+  Status begin_greedy();
+  Status gather_candidates();
   Status advance_seed();
   Status choose_seed();
+  // k-means||
+  Status begin_parallel();
+  Status advance_sample();
+  Status finish_round();
+  Status weigh();
+
   Status begin_lloyd();
   Status upload_centroids(const std::vector<double>& centroids);
+  Status upload_fp64(const std::vector<double>& centroids);
+  Status upload_sums();
+  int64_t assign_rows() const;
   Status advance_assign();
   Status finish_pass();
-  void refill_empty_clusters();
+  Status refill_empty_clusters();
   double inertia() const;
   Status finish_restart(KMeansStop stop);
   void renumber();
   Status advance_distances();
+  void scale_centroids();
+  Status label_squares(int64_t first, int64_t last, const double* centroids, const int32_t* labels, double* squares);
 
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;
   KMeansOptions options_;
   const double* given_ = nullptr;
 
-  Phase phase_ = Phase::allocate;
+  Phase phase_ = Phase::check;
   int64_t row_ = 0;        // next row of the current pass
   int64_t rows_done_ = 0;  // over all passes, for progress
   int64_t restart_ = 0;
-  double squares_ = 0;  // sum of x^2 over the matrix, fp64
+  float magnitude_ = 0;  // largest of the matrix
+  double squares_ = 0;   // sum of x^2 over the matrix, fp64
+  double grid_ = 0;      // see ms_move_rows_args
 
-  Buffer x_norms_, centres_, c_norms_, labels_, best_, second_, second_labels_;
-  Buffer minimum_;             // k-means++: squared distance to the nearest centre, [n]
-  std::vector<Buffer> trial_;  // the same with one candidate added, [candidates][n]
-  Buffer sums_, counts_;       // of one chunk
+  Buffer x_norms_, centres_, c_norms_, labels_, before_, second_labels_, fp64_centroids_, row_squares_;
+  Buffer sums_, counts_;  // of the labels of the last pass
+  std::unique_ptr<KMeansFilter> filter_;
+
+  Buffer minimum_;                                    // start: squared distance to the nearest centre, [n]
+  Buffer trial_;                                      // the same with one candidate added, [candidates, n]
+  Buffer candidate_index_, candidate_x_, candidate_norms_;  // gathered candidates
+  Buffer nearest_;                                    // k-means||: [n] number of the nearest candidate
+  Buffer weighed_x_, weighed_norms_, weighed_minimum_;  // all its candidates
+  std::vector<double> weights_;
 
   RandomStream stream_{0, 5};
+  int64_t trials_ = 1;  // candidates per centre
+  int64_t round_ = 0, applied_ = 0;
   std::vector<int64_t> candidates_, seeds_;
   std::vector<double> potentials_, prefix_;
   std::vector<float> host_;  // [n] downloads
   std::vector<int32_t> previous_labels_;
+  std::vector<float> rounded_;  // [k, d] centroids as the passes see them
   std::vector<double> total_sums_;     // [k, d]
   std::vector<int64_t> total_counts_;  // [k]
   Run run_, best_run_;

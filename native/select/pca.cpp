@@ -30,6 +30,7 @@ Status Pca::allocate() {
   const size_t d = static_cast<size_t>(x_.d());
   MS_TRY(x_.open(backend_));
   MS_TRY(Buffer::allocate(backend_, d * sizeof(double), &mean_));
+  if (sketched()) return {};
   MS_TRY(Buffer::allocate(backend_, d * d * sizeof(double), &chunk_covariance_));
   covariance_.assign(d * d, 0.0);
   return {};
@@ -51,6 +52,12 @@ Progress Pca::progress() const {
       return {5 * part, 100, false};
     case Phase::covariance:
       return {5 + 45 * part, 100, false};
+    case Phase::spread:
+      return {5 + 5 * part, 100, false};
+    case Phase::sketch:
+      return {10 + 8 * (static_cast<double>(round_) + part), 100, false};
+    case Phase::gather:
+      return {42 + 8 * part, 100, false};
     case Phase::eigen:
       return {50 + 40 * eigen_->progress(), 100, false};
     case Phase::project:
@@ -70,6 +77,12 @@ Status Pca::advance() {
       return advance_check();
     case Phase::covariance:
       return advance_covariance();
+    case Phase::spread:
+      return advance_spread();
+    case Phase::sketch:
+      return advance_sketch();
+    case Phase::gather:
+      return advance_gather();
     case Phase::eigen:
       return advance_eigen();
     case Phase::project:
@@ -90,6 +103,7 @@ Status Pca::advance_check() {
   result_.mean.resize(static_cast<size_t>(x_.d()));
   MS_TRY(mean_.download(result_.mean.data(), result_.mean.size() * sizeof(double)));
   row_ = 0;
+  if (sketched()) return begin_sketch();
   phase_ = Phase::covariance;
   return {};
 }
@@ -143,7 +157,17 @@ Status Pca::choose_components() {
   }
   const size_t d = static_cast<size_t>(x_.d()), count = static_cast<size_t>(r);
   result_.components = r;
-  result_.directions.assign(eigen_->vectors().begin(), eigen_->vectors().begin() + static_cast<ptrdiff_t>(count * d));
+  if (sketched()) {  // eigenvectors within the subspace, as combinations of its basis
+    result_.directions.assign(count * d, 0.0);
+    for (size_t i = 0; i < count; ++i) {
+      for (size_t j = 0; j < static_cast<size_t>(width_); ++j) {
+        const double share = eigen_->vectors()[i * static_cast<size_t>(width_) + j];
+        for (size_t p = 0; p < d; ++p) result_.directions[i * d + p] += share * basis_[j * d + p];
+      }
+    }
+  } else {
+    result_.directions.assign(eigen_->vectors().begin(), eigen_->vectors().begin() + static_cast<ptrdiff_t>(count * d));
+  }
   result_.variances.assign(eigen_->values().begin(), eigen_->values().begin() + r);
   for (double& variance : result_.variances) variance = std::max(0.0, variance);
   for (size_t i = 0; i < count; ++i) {

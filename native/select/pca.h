@@ -1,4 +1,7 @@
-// Principal components: column means, covariance and eigenvectors in fp64, sign rule, projection without whitening.
+// Principal components: column means, covariance and eigenvectors in fp64, sign rule, projection without whitening. Beyond 2048 columns
+// subspace iteration takes the place of the covariance (Halko, Martinsson and Tropp 2011, algorithm 4.4): 16 directions more than asked for, 4
+// rounds in fp32 products from a fixed random start, then an exact eigendecomposition within the subspace. Deterministic; approximate
+// where variances beyond the last component nearly equal it.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +39,7 @@ class Pca final : public Task {
   const PcaResult& result() const { return result_; }
 
  private:
-  enum class Phase { allocate, check, covariance, eigen, project, finished };
+  enum class Phase { allocate, check, covariance, spread, sketch, gather, eigen, project, finished };
 
   Pca() = default;
   Status allocate();
@@ -45,6 +48,13 @@ class Pca final : public Task {
   Status advance_covariance();
   Status advance_eigen();
   Status choose_components();
+  // pca_sketch.cpp
+  bool sketched() const;
+  Status begin_sketch();
+  Status advance_spread();
+  Status advance_sketch();
+  Status advance_gather();
+  int64_t sketch_rows() const;
   Status advance_project();
 
   std::shared_ptr<Backend> backend_;
@@ -55,6 +65,9 @@ class Pca final : public Task {
   Buffer mean_, chunk_covariance_, directions_, projected_;
   std::vector<double> covariance_;
   std::unique_ptr<SymmetricEigen> eigen_;
+  int64_t width_ = 0, round_ = 0;  // sketch: directions in hand
+  std::vector<double> basis_;      // [width, d]
+  Buffer basis_device_, part_, product_, sums_, zeros_;
   PcaResult result_;
 };
 

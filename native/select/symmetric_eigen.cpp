@@ -120,6 +120,11 @@ void SymmetricEigen::accumulate_row() {
     }
   }
   if (next_ > 0) return;
+  // Relative to the whole matrix: among the zero eigenvalues of a rank-deficient one, neighbours are too small to compare with.
+  double norm = 0;
+  for (int64_t i = 0; i < n; ++i)
+    norm = std::max(norm, std::abs(diagonal_[static_cast<size_t>(i)]) + (i + 1 < n ? std::abs(off_diagonal_[static_cast<size_t>(i)]) : 0.0));
+  negligible_ = std::max(std::numeric_limits<double>::epsilon() * norm, std::numeric_limits<double>::min());
   phase_ = Phase::iterate;
 }
 
@@ -131,9 +136,7 @@ Status SymmetricEigen::isolate_eigenvalue() {
   for (int iteration = 0;; ++iteration) {
     int64_t m = l;
     for (; m + 1 < n; ++m) {
-      const double size = std::abs(d[m]) + std::abs(d[m + 1]);
-      if (std::abs(e[m]) <= std::numeric_limits<double>::epsilon() * size || std::abs(e[m]) < std::numeric_limits<double>::min())
-        break;
+      if (std::abs(e[m]) <= negligible_) break;
     }
     if (m == l) break;
     if (iteration == 60)

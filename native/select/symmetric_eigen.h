@@ -37,6 +37,7 @@ class SymmetricEigen {
   std::vector<double> values_, vectors_;
   Phase phase_ = Phase::reduce;
   int64_t next_ = 0;
+  double negligible_ = 0;  // off-diagonal entries up to this count as zero
 };
 
 }  // namespace mendset

@@ -157,9 +157,108 @@ void statistics(int64_t n, int64_t d, int64_t r) {
   });
 }
 
+void each_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1), chosen = ties ? grid_values(centres * d, 2) : normal_values(centres * d, 2);
+  const Guarded<float> x(points), x_norms(norms_of(points, d)), c(chosen), c_norms(norms_of(chosen, d)), m(n, static_cast<float>(d));
+  contract(label("each_distance", n, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> trial(centres * (n + 3), 0.0f);
+    const ms_each_distance_args args{n, d, centres, x.data(), x_norms.data(), c.data(), c_norms.data(), m.data(), trial.data(), n + 3};
+    outputs.result(table.each_distance(context, &args));
+    outputs.add("trial", trial);
+  });
+  const std::vector<int32_t> picks = integer_values(n, static_cast<uint32_t>(std::max<int64_t>(n, 1)), 5);
+  const Guarded<int32_t> index(picks);
+  contract(label("packed_distance", n, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> packed((n + 63) / 64 * 64 * d), least(n, static_cast<float>(d)), norms(n);
+    for (int64_t i = 0; i < n; ++i) norms.data()[i] = x_norms.data()[picks[static_cast<size_t>(i)]];
+    const ms_pack_rows_args pack{n, d, index.data(), x.data(), packed.data()};
+    CHECK(table.pack_rows(context, &pack) == MS_OK && packed.intact());
+    const ms_packed_distance_args args{n, d, centres, packed.data(), norms.data(), c.data(), c_norms.data(), least.data()};
+    outputs.result(table.packed_distance(context, &args));
+    outputs.add("m", least);
+  });
+}
+
+void nearest_rows(int64_t n, int64_t candidates, int64_t d, int64_t k, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1), others = ties ? grid_values(candidates * d, 2) : normal_values(candidates * d, 2);
+  const Guarded<float> x(points), x_norms(norms_of(points, d)), c(others), c_norms(norms_of(others, d));
+  contract(label("nearest_rows", n, candidates, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> distances(n * k, INFINITY);
+    Guarded<int32_t> indices(n * k, -1);
+    const ms_nearest_rows_args args{n, d, candidates, k, x.data(), x_norms.data(), c.data(), c_norms.data(), 3, 1, distances.data(), indices.data()};
+    outputs.result(table.nearest_rows(context, &args));
+    for (int64_t i = 0; i < n * k; ++i) distances.data()[i] = std::min(distances.data()[i], 1e30f);  // infinities compare as NaN
+    outputs.add("distances", distances);
+    outputs.add("indices", indices);
+  });
+  for (const int32_t similarity : {MS_SIMILARITY_DOT, MS_SIMILARITY_NEARNESS}) {
+    for (const int32_t update : {0, 1}) {
+      if (update != 0 && candidates < 1) continue;
+      contract(label("coverage_gains", n, candidates, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+        Guarded<float> best(n, similarity == MS_SIMILARITY_DOT ? 0.5f : static_cast<float>(2 * d));
+        Guarded<double> gains(candidates, 1.0);
+        const ms_coverage_gains_args args{n, d, update != 0 ? 1 : candidates, similarity, x.data(), x_norms.data(), c.data(), c_norms.data(), 1.5 * 0x1p30, best.data(), update, gains.data()};
+        outputs.result(table.coverage_gains(context, &args));
+        outputs.add("best", best);
+        outputs.add("gains", gains);
+      });
+    }
+  }
+}
+
+void clusters(int64_t n, int64_t k, int64_t d) {
+  const Guarded<float> x(normal_values(n * d, 1));
+  std::vector<int32_t> from = integer_values(n, static_cast<uint32_t>(k + 1), 2), to = integer_values(n, static_cast<uint32_t>(k), 3);
+  for (int32_t& value : from) --value;
+  const Guarded<int32_t> before(from), after(to);
+  std::vector<double> centres(static_cast<size_t>(k * d));
+  RandomStream stream(5, 1);
+  for (double& value : centres) value = stream.normal();
+  const Guarded<double> centroids(centres);
+  contract(label("move_rows", n, k, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<double> sums(k * d, 0.0);
+    Guarded<int64_t> counts(k, 100);
+    const ms_move_rows_args args{n, k, d, x.data(), before.data(), after.data(), 1.5 * 0x1p16, sums.data(), counts.data()};
+    outputs.result(table.move_rows(context, &args));
+    outputs.add("sums", sums);
+    outputs.add("counts", counts);
+  });
+  for (const bool own : {false, true}) {
+    contract(label("label_distances", n, k, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<double> squares(n);
+      const ms_label_distances_args args{n, d, x.data(), own ? centroids.data() : nullptr, own ? after.data() : nullptr, squares.data()};
+      outputs.result(table.label_distances(context, &args));
+      outputs.add("squares", squares);
+    });
+  }
+  if (d < 5) return;
+  const std::vector<float> mean_values = normal_values(d, 7), direction_values = normal_values(4 * d, 8);
+  const Guarded<float> mean(mean_values), directions(direction_values);
+  contract(label("filter_heads", n, 4, d), {1e-4, 1e-4}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> heads(n * 5);
+    Guarded<double> squares(n * 2);
+    const ms_filter_heads_args args{n, d, 4, x.data(), mean.data(), directions.data(), 1e-5, heads.data(), squares.data()};
+    outputs.result(table.filter_heads(context, &args));
+    outputs.add("heads", heads);
+    outputs.add("squares", squares);
+  });
+}
+
 }  // namespace
 
 int main() {
+  for (const int64_t n : {0, 1, 33, 300}) {
+    for (const int64_t d : {1, 31, 97}) {
+      for (const bool ties : {false, true}) {
+        for (const int64_t centres : {0, 1, 4, 5, 40}) each_distance(n, centres, d, ties);
+        nearest_rows(n, 70, d, 3, ties);
+      }
+      clusters(n, 7, d);
+    }
+  }
+  nearest_rows(40, 450, 900, 5, false);
+  clusters(1100, 40, 130);
+  each_distance(700, 14, 500, false);
   for (const int64_t n : {0, 1, 31, 33, 97, 4097}) {
     for (const int64_t d : {1, 31, 33, 97}) {
       row_norms(n, d);

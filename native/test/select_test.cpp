@@ -71,7 +71,8 @@ Status k_center(const Setting& setting, MatrixView x, const KCenterOptions& opti
   MS_TRY(LazyKCenter::create(open(setting.backend, setting.threads), x, options, &task));
   MS_TRY(drive(*task, setting.budget_ms));
   const KCenterResult& lazy = task->result();
-  CHECK(lazy.order == out->order && same_bits(lazy.radii, out->radii) && lazy.coverage == out->coverage);
+  CHECK(lazy.order == out->order && same_bits(lazy.radii, out->radii) && lazy.coverage == out->coverage && same_bits(lazy.coverages, out->coverages));
+  CHECK(lazy.nearest == out->nearest);
   return {};
 }
 
@@ -394,6 +395,35 @@ void test_k_center_lazy() {
   CHECK(k_center({"cpu", 2, kForever}, {tied.data(), n, d}, options, &got).ok());
 }
 
+// The lazy form against the plain one on data that invites mistakes.
+void test_k_center_properties() {
+  constexpr int64_t n = 4000, d = 40;
+  for (int kind = 0; kind < 8; ++kind) {
+    std::vector<float> x = kind == 0 ? small_integers(n, d, 2, 4) : gaussian(n, d, static_cast<uint64_t>(20 + kind));
+    RandomStream stream(static_cast<uint64_t>(kind), 11);
+    for (int64_t i = 0; i < n; ++i) {
+      float* row = x.data() + i * d;
+      if (kind == 1 && i % 2 == 1) std::copy_n(row - d, d, row);                                              // duplicates
+      if (kind == 2) std::fill_n(row + 3, d - 3, 7.0f);                                                       // constant columns
+      if (kind == 3 && i % 3 != 0) std::fill_n(row, d, 0.0f);                                                 // zeros
+      const float scale = kind == 4 ? 1e17f : kind == 5 ? 1e-21f : kind == 6 ? static_cast<float>(std::exp(6 * stream.normal())) : 1.0f;
+      for (int64_t p = 0; p < d; ++p) row[p] = row[p] * scale + (kind == 7 ? 3000.0f : 0.0f);                 // 7: far from the origin
+    }
+    for (const Metric metric : {Metric::euclidean, Metric::cosine}) {
+      KCenterOptions options;
+      options.metric = metric;
+      options.k = 300;
+      options.want_nearest = true;
+      options.first_index = 17;
+      if (kind % 2 == 1) options.warm_start = {3, 900, 3, 2};
+      KCenterResult got;
+      CHECK(k_center({"cpu", 2, kind % 2 == 0 ? kForever : 0.01}, {x.data(), n, d}, options, &got).ok());
+      CHECK(got.coverages.size() == 300 && got.coverages.back() == got.coverage);
+      if (metric == Metric::cosine) CHECK(got.radii[1] <= 2 + 1e-5);
+    }
+  }
+}
+
 void test_pca() {
   // Two orthogonal directions of known variance in three dimensions, one constant column.
   const std::vector<float> cross{3, 0, 7, -3, 0, 7, 0, 1, 7, 0, -1, 7};
@@ -408,6 +438,16 @@ void test_pca() {
     CHECK(pca({backend, 1, kForever}, {cross.data(), 4, 3}, {50, 0.91}, &got).ok() && got.components == 2);
     CHECK(pca({backend, 1, kForever}, {cross.data(), 1, 3}, {50, 0}, &got).ok() && got.components == 1 &&
           got.total_variance == 0);
+  }
+
+  // Fewer rows than columns, down to duplicates of two: most eigenvalues are zero, and QL must still end.
+  for (int64_t rows : {2, 20, 120, 191}) {
+    std::vector<float> few = gaussian(rows, 192, static_cast<uint64_t>(rows));
+    few.insert(few.end(), few.begin(), few.end());
+    CHECK(pca({"cpu", 1, kForever}, {few.data(), 2 * rows, 192}, {50, 0}, &got).ok());
+    double sum = 0;
+    for (double variance : got.variances) sum += variance;
+    if (rows <= 20) CHECK(near(sum, got.total_variance, 0, 1e-12));
   }
 
   constexpr int64_t n = 2500, d = 61;
@@ -458,6 +498,41 @@ void test_pca() {
   CHECK(pca(kSettings[0], {cross.data(), 4, 3}, {0, 0}, &got).code() == Code::invalid_argument);
 }
 
+// Wide rows of known low rank: the sketch finds the components that fp64 sums confirm.
+void test_pca_wide() {
+  constexpr int64_t n = 400, d = 2100, rank = 6;
+  const std::vector<float> shares = gaussian(n, rank, 3), axes = gaussian(rank, d, 4), noise = gaussian(n, d, 5);
+  std::vector<float> x(static_cast<size_t>(n * d));
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t p = 0; p < d; ++p) {
+      float value = 2 + 0.01f * noise[static_cast<size_t>(i * d + p)];
+      for (int64_t j = 0; j < rank; ++j) value += shares[static_cast<size_t>(i * rank + j)] * axes[static_cast<size_t>(j * d + p)] / static_cast<float>(1 << j);
+      x[static_cast<size_t>(i * d + p)] = value;
+    }
+  }
+  PcaResult first, got;
+  CHECK(pca({"cpu", 1, kForever}, {x.data(), n, d}, {rank, 0}, &first).ok() && first.components == rank);
+  CHECK(pca({"cpu", 3, 0.001}, {x.data(), n, d}, {rank, 0}, &got).ok() && same_bits(got.directions, first.directions) && same_bits(got.projected, first.projected));
+  double explained = 0;
+  for (int64_t a = 0; a < rank; ++a) {
+    explained += first.variances[static_cast<size_t>(a)];
+    for (int64_t b = 0; b <= a; ++b) {
+      double product = 0;
+      for (int64_t p = 0; p < d; ++p) product += first.directions[static_cast<size_t>(a * d + p)] * first.directions[static_cast<size_t>(b * d + p)];
+      CHECK(near(product, a == b ? 1 : 0, 1e-10));
+    }
+    double square = 0;  // the variance along the direction, from the rows
+    for (int64_t i = 0; i < n; ++i) {
+      double y = 0;
+      for (int64_t p = 0; p < d; ++p) y += (static_cast<double>(x[static_cast<size_t>(i * d + p)]) - first.mean[static_cast<size_t>(p)]) * first.directions[static_cast<size_t>(a * d + p)];
+      square += y * y;
+    }
+    CHECK(near(square / (n - 1), first.variances[static_cast<size_t>(a)], 0, 1e-5));
+  }
+  CHECK(explained / first.total_variance > 0.99 && explained <= first.total_variance);
+  CHECK(pca({"cpu", 2, kForever}, {x.data(), n, d}, {rank, 0.5}, &got).ok() && got.components < rank);
+}
+
 void test_top_k() {
   const double values[] = {1, 5, 3, 5, -2};
   std::vector<int64_t> indices;
@@ -478,7 +553,9 @@ int main() {
   test_k_center_against_brute_force();
   test_k_center_bits_and_errors();
   test_k_center_lazy();
+  test_k_center_properties();
   test_pca();
+  test_pca_wide();
   test_top_k();
   return test::finish();
 }

@@ -4,10 +4,59 @@
  */
 import type { NativeTask } from './binding.ts';
 
-export interface NativeMatrix {
+export interface NativeArrayMatrix {
   readonly data: Float32Array;
   readonly rows: number;
   readonly columns: number;
+}
+
+/** Row-major little-endian fp32 inside a file, which is mapped read-only while the task lives: rows come in as passes reach them. */
+export interface NativeMappedMatrix {
+  readonly path: string;
+  /** in bytes, divisible by 4 */
+  readonly offset: number;
+  readonly rows: number;
+  readonly columns: number;
+}
+
+export type NativeMatrix = NativeArrayMatrix | NativeMappedMatrix;
+
+export type NativeMetric = 'euclidean' | 'cosine';
+
+export interface NativeNeighboursRequest {
+  /** 1 .. rows - 1 */
+  readonly k: number;
+  /** `euclidean`: squared distance by canonical chains. `cosine`: 1 - cosine, of rows scaled to length 1 (a zero row stays zero: 1 to all). */
+  readonly metric: NativeMetric;
+}
+
+export interface NativeNeighboursResult {
+  /** [n, k] ascending by (distance, index); a row is not its own neighbour */
+  readonly indices: Int32Array;
+  /** [n, k] not squared for `euclidean`; 1 - cosine for `cosine` */
+  readonly distances: Float32Array;
+}
+
+export interface NativeFacilityLocationRequest {
+  /** 0 .. rows */
+  readonly budget: number;
+  /**
+   * `cosine`: similarity = max(0, cosine), as DeepCore's submodular selection of non-negative cosine similarities. `euclidean`: similarity =
+   * M - squared distance with M an upper bound of all squared distances (4 x the largest squared length), as apricot's `euclidean`; the order
+   * does not depend on M.
+   */
+  readonly metric: NativeMetric;
+}
+
+export interface NativeFacilityLocationResult {
+  /** [budget] greedy order, ties to the lowest index */
+  readonly order: Int32Array;
+  /** [budget] rise of the sum over all rows of the similarity to the most similar chosen row */
+  readonly gains: Float64Array;
+  /** sum of gains */
+  readonly value: number;
+  /** candidates whose gain was computed, first round included */
+  readonly evaluations: number;
 }
 
 export interface NativeKMeansRequest {
@@ -15,8 +64,16 @@ export interface NativeKMeansRequest {
   readonly k: number;
   /** centroid updates; one more assignment pass follows */
   readonly maxIterations: number;
-  /** greedy k-means++ starts; ignored with `centroids` */
+  /** starts to try; ignored with `centroids` */
   readonly restarts: number;
+  /** greedy k-means++ (the default), or k-means|| with 5 rounds of 2 k candidates */
+  readonly start?: 'k-means++' | 'k-means||' | undefined;
+  /** rows (in a copy) and centroids scaled to length 1; default false */
+  readonly spherical?: boolean | undefined;
+  /** false: compare every row with every centroid; the result is the same; default true */
+  readonly prune?: boolean | undefined;
+  /** second labels and distances, by one more full pass; default true */
+  readonly wantSecond?: boolean | undefined;
   /** stream 5, sub = restart */
   readonly seed: bigint;
   /** [k, d] given start, borrowed */
@@ -41,9 +98,15 @@ export interface NativeKMeansResult {
   readonly labels: Int32Array;
   /** [n] Euclidean */
   readonly ownDistance: Float64Array;
-  /** [n] -1 when k = 1 */
+  /** empty clusters that took a row during the winning restart */
+  readonly refilled: number;
+  /** row-centroid pairs of all assignment passes; those that the filter looked at; those whose distance was computed */
+  readonly pairs: number;
+  readonly filteredPairs: number;
+  readonly computedDistances: number;
+  /** [n] -1 when k = 1; [0] unless wanted */
   readonly secondLabels: Int32Array;
-  /** [n] infinity when k = 1 */
+  /** [n] infinity when k = 1; [0] unless wanted */
   readonly secondDistance: Float64Array;
 }
 
@@ -57,6 +120,8 @@ export interface NativeKCenterRequest {
   /** false: chosen rows stay eligible, so that index 0 repeats once every distance is 0 */
   readonly excludeTaken: boolean;
   readonly wantNearest: boolean;
+  /** default `euclidean`; with `cosine` all distances are 1 - cosine of rows scaled to length 1 (in a copy) */
+  readonly metric?: NativeMetric | undefined;
 }
 
 export interface NativeKCenterResult {
@@ -64,7 +129,9 @@ export interface NativeKCenterResult {
   readonly order: Int32Array;
   /** [k] distance to the earlier centres when picked; infinity for the very first */
   readonly radii: Float64Array;
-  /** largest distance of a row to its nearest centre; infinity without centres */
+  /** [k] after each choice: largest distance of a row to its nearest centre */
+  readonly coverages: Float64Array;
+  /** the last of them, or that of the warm start alone; infinity without centres */
   readonly coverage: number;
   /** [n] number of the nearest centre (warm-start rows first), when asked for */
   readonly nearest: Int32Array | null;
@@ -105,6 +172,46 @@ export interface NativeSelection {
     threads: number,
   ): NativeTask & { result(): NativeKCenterResult };
   pcaTask(x: NativeMatrix, request: NativePcaRequest, backend: string, threads: number): NativeTask & { result(): NativePcaResult };
+  /** The k nearest other rows of every row, exact; blocked products, no n x n array. */
+  nearestNeighboursTask(
+    x: NativeMatrix,
+    request: NativeNeighboursRequest,
+    backend: string,
+    threads: number,
+  ): NativeTask & { result(): NativeNeighboursResult };
+  /** Exact lazy greedy (Minoux 1978) of the facility location function. */
+  facilityLocationTask(
+    x: NativeMatrix,
+    request: NativeFacilityLocationRequest,
+    backend: string,
+    threads: number,
+  ): NativeTask & { result(): NativeFacilityLocationResult };
+  /** Upper estimate of the bytes a task needs beyond its matrix, results included; from the shape alone. `k`: clusters, centres, ... */
+  selectionMemory(
+    kind: 'k-means' | 'k-center' | 'pca' | 'nearest-neighbours' | 'facility-location',
+    n: number,
+    d: number,
+    k: number,
+  ): number;
+  /** The first `count` entries of the Fisher-Yates permutation of 0 .. n-1 from stream(seed, stream, sub), as RandomStream.permutation gives. */
+  permutationPrefix(seed: bigint, stream: number, sub: number, n: number, count: number): Int32Array;
+  /**
+   * Equal-width strata of finite scores without the first `removed` by (value, lowest index) from one end. Fills members [n - removed], by
+   * stratum and ascending inside, and labels [n], -1 where left out; returns the places [strata + 1] where strata end (one stratum where
+   * all kept scores are equal).
+   */
+  scoreStrata(
+    scores: Float64Array,
+    removed: number,
+    end: 'high' | 'low',
+    strata: number,
+    members: Int32Array,
+    labels: Int32Array,
+  ): Int32Array;
+  /** A part of a file as memory whose pages are read when touched; null where the platform or the runtime cannot. Not to be written to. */
+  mapFile(path: string, offset: number, bytes: number): ArrayBuffer | null;
+  /** Shuffles every stratum of `members` in place, one stream for all, and returns the first quotas[s] of each. */
+  drawWithin(members: Int32Array, ends: Int32Array, quotas: Int32Array, seed: bigint, stream: number): Int32Array;
   /** The min(k, n) largest values by (value, lowest index). */
   topK(values: Float64Array, k: number): Int32Array;
 }

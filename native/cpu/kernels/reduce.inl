@@ -1,7 +1,6 @@
 namespace mendset::cpu::MENDSET_ISA {
 namespace reduce {
 
-typedef double Doubles __attribute__((vector_size(kLanes * 4)));  // as many bytes as a Vec
 inline constexpr int kDoubles = kLanes / 2;
 
 static void column_sums(const float* x, int64_t ld, int64_t rows, int64_t columns, double* sums) {
@@ -55,8 +54,9 @@ static void tile64(int64_t depth, const double* a, const double* b, double* tile
     std::memcpy(&right, b + kDoubles, sizeof right);
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r) {
-      sum[r][0] += a[r] * left;
-      sum[r][1] += a[r] * right;
+      const Doubles factor = Doubles{} + a[r];
+      sum[r][0] = fma(factor, left, sum[r][0]);
+      sum[r][1] = fma(factor, right, sum[r][1]);
     }
   }
   std::memcpy(tile, sum, sizeof sum);

@@ -40,10 +40,10 @@ static void fold_nearest(const float* tile, int64_t centres, const float* c_norm
   else fold_nearest_of<false>(tile, centres, c_norms, first, state);
 }
 
-static float chain_of_differences(const float* x, const float* c, int64_t d) {
+static float chain_of_differences(const float* x, int64_t stride, const float* c, int64_t d) {
   float sum = 0;
   for (int64_t p = 0; p < d; ++p) {
-    const float difference = x[p] - c[p];
+    const float difference = x[p * stride] - c[p];
     sum = std::fma(difference, difference, sum);
   }
   return sum;
@@ -65,7 +65,7 @@ static void fold_distance(const float* tile, int64_t centres, const float* c, co
         store(values, r);
         store(limits, set1(0x1p-10f) * norms);
         for (int64_t i = 0; i < kLanes && at + i < panel.rows_used; ++i) {
-          if (values[i] < limits[i]) values[i] = chain_of_differences(panel.x + (at + i) * panel.d, c + j * panel.d, panel.d);
+          if (values[i] < limits[i]) values[i] = chain_of_differences(panel.x + (at + i) * panel.row_stride, panel.column_stride, c + j * panel.d, panel.d);
         }
         r = load(values);
       }
@@ -126,9 +126,304 @@ static void largest(const float* m, const uint8_t* taken, int64_t n, float* valu
   }
 }
 
+static void distances(float* tile, int64_t centres, const float* c, const float* c_norms, const DistancePanel& panel) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    const int64_t at = v * kLanes;
+    const Vec x_norms = load(panel.x_norms + at);
+    for (int64_t j = 0; j < centres; ++j) {
+      const Vec norms = x_norms + set1(c_norms[j]);
+      Vec r = fma_exact(set1(-2.0f), load(tile + j * kColumns + at), norms);
+      const Mask cancels = less(r, set1(0x1p-10f) * norms);
+      if (any(cancels)) {
+        float values[kLanes], limits[kLanes];
+        store(values, r);
+        store(limits, set1(0x1p-10f) * norms);
+        for (int64_t i = 0; i < kLanes && at + i < panel.rows_used; ++i) {
+          if (values[i] < limits[i]) values[i] = chain_of_differences(panel.x + (at + i) * panel.row_stride, panel.column_stride, c + j * panel.d, panel.d);
+        }
+        r = load(values);
+      }
+      store(tile + j * kColumns + at, max(r, zero()));
+    }
+  }
+}
+
+static void pack_rows(const float* const* rows, int64_t used, int64_t d, float* panel) {
+  typedef float Four __attribute__((vector_size(16)));
+  int64_t w = 0;
+  for (; w + 4 <= used; w += 4) {
+    const float* const* const r = rows + w;
+    int64_t p = 0;
+    for (; p + 4 <= d; p += 4) {
+      Four a, b, c, e;
+      std::memcpy(&a, r[0] + p, sizeof a);
+      std::memcpy(&b, r[1] + p, sizeof a);
+      std::memcpy(&c, r[2] + p, sizeof a);
+      std::memcpy(&e, r[3] + p, sizeof a);
+      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      const Four ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
+      const Four columns[4] = {__builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7),
+                               __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7)};
+      for (int64_t q = 0; q < 4; ++q) std::memcpy(panel + (p + q) * kColumns + w, &columns[q], sizeof a);
+    }
+    for (; p < d; ++p) {
+      for (int64_t i = 0; i < 4; ++i) panel[p * kColumns + w + i] = r[i][p];
+    }
+  }
+  for (; w < kColumns; ++w) {
+    for (int64_t p = 0; p < d; ++p) panel[p * kColumns + w] = w < used ? rows[w][p] : 0.0f;
+  }
+}
+
+template <int Panels> static void packed_distance_of(const float* packed, int64_t d, const float* x_norms, const float* c, float c_norm, float* m) {
+  Vec sum[Panels][kVecs];
+#pragma GCC unroll 4
+  for (int g = 0; g < Panels; ++g) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) sum[g][v] = zero();
+  }
+  for (int64_t p = 0; p < d; ++p) {
+    const Vec value = set1(c[p]);
+#pragma GCC unroll 4
+    for (int g = 0; g < Panels; ++g) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVecs; ++v) sum[g][v] = fma_exact(value, load(packed + (g * d + p) * kColumns + v * kLanes), sum[g][v]);
+    }
+  }
+#pragma GCC unroll 4
+  for (int g = 0; g < Panels; ++g) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      const int64_t at = g * kColumns + v * kLanes;
+      const Vec norms = load(x_norms + at) + set1(c_norm);
+      Vec r = fma_exact(set1(-2.0f), sum[g][v], norms);
+      const Mask cancels = less(r, set1(0x1p-10f) * norms);
+      if (any(cancels)) {
+        float values[kLanes], limits[kLanes];
+        store(values, r);
+        store(limits, set1(0x1p-10f) * norms);
+        for (int64_t i = 0; i < kLanes; ++i) {
+          if (values[i] < limits[i]) values[i] = chain_of_differences(packed + g * d * kColumns + v * kLanes + i, kColumns, c, d);
+        }
+        r = load(values);
+      }
+      r = max(r, zero());
+      const Vec old = load(m + at);
+      store(m + at, select(less(r, old), r, old));
+    }
+  }
+}
+
+static void packed_distance(const float* packed, int64_t panels, int64_t d, const float* x_norms, const float* c, float c_norm, float* m) {
+  if (panels == 4) return packed_distance_of<4>(packed, d, x_norms, c, c_norm, m);
+  for (int64_t g = 0; g < panels; ++g) packed_distance_of<1>(packed + g * d * kColumns, d, x_norms + g * kColumns, c, c_norm, m + g * kColumns);
+}
+
+static void append_below(const float* tile, int64_t centres, const float* squares, int32_t first, const float* limits, int32_t* lists, int64_t ld_lists, int32_t* counts) {
+  constexpr int kGroup = 64 / kLanes < 4 ? 64 / kLanes : 4;  // centres whose answers are looked at together: most groups hold none
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    const int64_t at = v * kLanes;
+    const Vec limit = load(limits + at);
+    const auto above = [&](int64_t j) { return static_cast<uint64_t>(bits(less(limit, fma_exact(set1(-2.0f), load(tile + j * kColumns + at), set1(squares[j]))))); };
+    constexpr uint64_t kAll = (uint64_t{1} << kLanes) - 1;
+    for (int64_t j = 0; j < centres; j += kGroup) {
+      uint64_t set = 0;
+      if (j + kGroup <= centres) {
+#pragma GCC unroll 4
+        for (int g = 0; g < kGroup; ++g) set |= (above(j + g) ^ kAll) << (g * kLanes);
+      } else {
+        for (int64_t g = 0; j + g < centres; ++g) set |= (above(j + g) ^ kAll) << (g * kLanes);
+      }
+      for (; set != 0; set &= set - 1) {
+        const int place = __builtin_ctzll(set);
+        const int64_t lane = at + place % kLanes;
+        lists[lane * ld_lists + counts[lane]++] = first + static_cast<int32_t>(j) + place / kLanes;
+      }
+    }
+  }
+}
+
+template <int Count> MS_INLINE void some_dots(const float* x, const float* const* c, int64_t d, float* out) {
+  Vec sum[Count], other[Count];
+#pragma GCC unroll 4
+  for (int j = 0; j < Count; ++j) sum[j] = other[j] = zero();
+  int64_t p = 0;
+  for (; p + 2 * kLanes <= d; p += 2 * kLanes) {
+    const Vec a = load(x + p), b = load(x + p + kLanes);
+#pragma GCC unroll 4
+    for (int j = 0; j < Count; ++j) {
+      sum[j] = fma(a, load(c[j] + p), sum[j]);
+      other[j] = fma(b, load(c[j] + p + kLanes), other[j]);
+    }
+  }
+  for (; p < d; p += kLanes) {
+    const int64_t left = d - p < kLanes ? d - p : kLanes;
+    const Vec a = load_partial(x + p, left);
+#pragma GCC unroll 4
+    for (int j = 0; j < Count; ++j) sum[j] = fma(a, load_partial(c[j] + p, left), sum[j]);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < Count; ++j) out[j] = reduce_add(sum[j] + other[j]);
+}
+
+static void dots(const float* x, const float* centres, const int32_t* list, int64_t count, int64_t d, float* out) {
+  int64_t i = 0;
+  for (; i + 4 <= count; i += 4) {
+    const float* const c[4] = {centres + list[i] * d, centres + list[i + 1] * d, centres + list[i + 2] * d, centres + list[i + 3] * d};
+    some_dots<4>(x, c, d, out + i);
+  }
+  if (i + 2 <= count) {
+    const float* const c[2] = {centres + list[i] * d, centres + list[i + 1] * d};
+    some_dots<2>(x, c, d, out + i);
+    i += 2;
+  }
+  if (i < count) {
+    const float* const c[1] = {centres + list[i] * d};
+    some_dots<1>(x, c, d, out + i);
+  }
+}
+
+static void chains(const float* x, const float* centres, const int32_t* list, int64_t count, int64_t d, float* out) {
+  for (int64_t i = 0; i < count; i += 4) {
+    float sum[4] = {};
+    const float* c[4];
+    for (int64_t j = 0; j < 4; ++j) c[j] = centres + list[i + j < count ? i + j : i] * d;
+    for (int64_t p = 0; p < d; ++p) {
+      for (int j = 0; j < 4; ++j) sum[j] = std::fma(x[p], c[j][p], sum[j]);
+    }
+    for (int64_t j = i; j < count && j < i + 4; ++j) out[j] = sum[j - i];
+  }
+}
+
+static void merge_nearest(const float* tile, int64_t centres, int32_t first_number, int64_t first_row, int64_t rows_used, int64_t k, float* limits, float* kept, int32_t* indices) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    const int64_t at = v * kLanes;
+    Vec limit = load(limits + at);
+    for (int64_t j = 0; j < centres; ++j) {
+      uint32_t set = bits(less(load(tile + j * kColumns + at), limit));
+      if (set == 0) continue;
+      const int32_t number = first_number + static_cast<int32_t>(j);
+      for (; set != 0; set &= set - 1) {
+        const int64_t lane = at + __builtin_ctz(set);
+        if (lane >= rows_used || first_row + lane == number) continue;
+        const float r = tile[j * kColumns + lane];
+        float* const row = kept + lane * k;
+        int32_t* const names = indices + lane * k;
+        int64_t place = k - 1;
+        for (; place > 0 && r < row[place - 1]; --place) {
+          row[place] = row[place - 1];
+          names[place] = names[place - 1];
+        }
+        row[place] = r;
+        names[place] = number;
+        limits[lane] = row[k - 1];
+      }
+      limit = load(limits + at);
+    }
+  }
+}
+
+static void add_rises(const float* tile, int64_t centres, bool dot, const float* best, int64_t rows_used, double grid, double* gains) {
+  for (int64_t j = 0; j < centres; ++j, tile += kColumns, gains += kColumns) {
+    if (rows_used == kColumns) {
+      for (int i = 0; i < kColumns; ++i) {
+        const float rise = dot ? (tile[i] > 0.0f ? tile[i] : 0.0f) - best[i] : best[i] - tile[i];
+        gains[i] += (static_cast<double>(rise > 0.0f ? rise : 0.0f) + grid) - grid;
+      }
+    } else {
+      for (int64_t i = 0; i < rows_used; ++i) {
+        const float rise = dot ? (tile[i] > 0.0f ? tile[i] : 0.0f) - best[i] : best[i] - tile[i];
+        gains[i] += (static_cast<double>(rise > 0.0f ? rise : 0.0f) + grid) - grid;
+      }
+    }
+  }
+}
+
+static void label_distances(const float* x, int64_t rows, int64_t d, const double* centroids, const int32_t* labels, double* squares) {
+  for (int64_t i = 0; i < rows; ++i, x += d) {
+    const double* const c = centroids != nullptr ? centroids + labels[i] * d : nullptr;
+    double sums[8] = {};
+    int64_t p = 0;
+    if (c != nullptr) {
+      for (; p + 8 <= d; p += 8) {
+        for (int q = 0; q < 8; ++q) {
+          const double difference = static_cast<double>(x[p + q]) - c[p + q];
+          sums[q] += difference * difference;
+        }
+      }
+    } else {
+      for (; p + 8 <= d; p += 8) {
+        for (int q = 0; q < 8; ++q) sums[q] += static_cast<double>(x[p + q]) * static_cast<double>(x[p + q]);
+      }
+    }
+    for (; p < d; ++p) {
+      const double difference = static_cast<double>(x[p]) - (c != nullptr ? c[p] : 0.0);
+      sums[p % 8] += difference * difference;
+    }
+    squares[i] = ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  }
+}
+
+static void move_rows(const float* x, int64_t ld, int64_t rows, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums) {
+  for (int64_t r = 0; r < rows; ++r) {
+    if (before[r] == after[r]) continue;
+    const float* const row = x + r * ld;
+    double* const to = sums + after[r] * ld_sums;
+    if (before[r] < 0) {
+      for (int64_t c = 0; c < columns; ++c) to[c] += (static_cast<double>(row[c]) + grid) - grid;
+    } else {
+      double* const from = sums + before[r] * ld_sums;
+      for (int64_t c = 0; c < columns; ++c) {
+        const double value = (static_cast<double>(row[c]) + grid) - grid;
+        from[c] -= value;
+        to[c] += value;
+      }
+    }
+  }
+}
+
+static void centre_panel(const float* x, int64_t rows_used, int64_t d, const float* mean, float* panel, double* squares) {
+  for (int64_t w = 0; w < rows_used; ++w) {
+    const float* const row = x + w * d;
+    double lengths[8] = {}, spreads[8] = {};
+    for (int64_t p = 0; p + 8 <= d; p += 8) {
+      for (int q = 0; q < 8; ++q) {
+        const double value = static_cast<double>(row[p + q]), difference = value - static_cast<double>(mean[p + q]);
+        lengths[q] += value * value;
+        spreads[q] += difference * difference;
+      }
+    }
+    for (int64_t p = d / 8 * 8; p < d; ++p) {
+      const double value = static_cast<double>(row[p]), difference = value - static_cast<double>(mean[p]);
+      lengths[p % 8] += value * value;
+      spreads[p % 8] += difference * difference;
+    }
+    squares[2 * w] = ((lengths[0] + lengths[4]) + (lengths[2] + lengths[6])) + ((lengths[1] + lengths[5]) + (lengths[3] + lengths[7]));
+    squares[2 * w + 1] = ((spreads[0] + spreads[4]) + (spreads[2] + spreads[6])) + ((spreads[1] + spreads[5]) + (spreads[3] + spreads[7]));
+  }
+  gemm::pack(panel, kColumns, x, d, true, rows_used, d, MS_ACTIVATION_NONE);
+  for (int64_t p = 0; p < d; ++p) {
+    for (int v = 0; v < kVecs; ++v) store(panel + p * kColumns + v * kLanes, load(panel + p * kColumns + v * kLanes) - set1(mean[p]));
+  }
+}
+
 static constexpr SelectionKernels kernels = {
     .fold_nearest = fold_nearest,
     .fold_distance = fold_distance,
+    .distances = distances,
+    .pack_rows = pack_rows,
+    .packed_distance = packed_distance,
+    .append_below = append_below,
+    .dots = dots,
+    .chains = chains,
+    .merge_nearest = merge_nearest,
+    .add_rises = add_rises,
+    .label_distances = label_distances,
+    .move_rows = move_rows,
+    .centre_panel = centre_panel,
     .chain_squares = chain_squares,
     .largest = largest,
 };

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 1
+#define MS_BACKEND_ABI 2
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -416,6 +416,121 @@ typedef struct {
   double* mean;
 } ms_column_means_args;
 
+// trial[j, i] = min(m[i], r(i, c_j)) with the squared distance of min_distance: what m would become with each centre alone.
+typedef struct {
+  int64_t n, d, centres;
+  const float* x;
+  const float* x_norms;  // [n]
+  const float* c;        // [centres, d]
+  const float* c_norms;  // [centres]
+  const float* m;        // [n]
+  float* trial;          // centre j at trial + j * ld_trial
+  int64_t ld_trial;
+} ms_each_distance_args;
+
+// Rows x[index[i]] in the backend's own order, for packed_distance. Room for (n + 63) / 64 * 64 rows.
+typedef struct {
+  int64_t n, d;
+  const int32_t* index;  // [n]
+  const float* x;
+  float* packed;
+} ms_pack_rows_args;
+
+// min_distance on packed rows.
+typedef struct {
+  int64_t n, d, centres;
+  const float* packed;
+  const float* x_norms;  // [n]
+  const float* c;        // [centres, d]
+  const float* c_norms;  // [centres]
+  float* m;              // [n]
+} ms_packed_distance_args;
+
+// Squared distance of every row to the centroid of its label, fp64: eight sums over columns of equal remainder modulo 8, added in
+// pairs (0+4, 1+5, 2+6, 3+7), then (02, 13). Without centroids: squared lengths.
+typedef struct {
+  int64_t n, d;
+  const float* x;
+  const double* centroids;  // [k, d], nullable
+  const int32_t* labels;    // [n], not read without centroids
+  double* squares;          // [n]
+} ms_label_distances_args;
+
+// Rows whose label changed move from one cluster's sum to another's. Coordinates enter as (x + grid) - grid: with grid = 1.5 2^(m + q),
+// |x| <= 2^m and at most 2^q rows, every sum is a multiple of 2^(m+q-52) below 2^(m+q+1), hence exact in any order (performance.md 2.3).
+typedef struct {
+  int64_t n, k, d;
+  const float* x;
+  const int32_t* before;  // [n], -1: in no sum yet
+  const int32_t* after;   // [n]
+  double grid;
+  double* sums;     // [k, d], in and out
+  int64_t* counts;  // [k], in and out
+} ms_move_rows_args;
+
+// The part of a row that the filter of nearest_filtered sees: heads[i, 0 .. r-1] = directions (x - mean) in fp32, and heads[i, r] >= the
+// length of the rest, sqrt(max(0, |x-mean|^2 - |head|^2 + 2 head_error |x-mean|^2)) rounded up. squares[i] = (|x|^2, |x-mean|^2), fp64.
+typedef struct {
+  int64_t n, d, r;
+  const float* x;
+  const float* mean;        // [d]
+  const float* directions;  // [r, d], orthonormal but for fp32 rounding
+  double head_error;        // bound of a head's error relative to |x - mean|
+  float* heads;             // [n, r + 1]
+  double* squares;          // [n, 2]
+} ms_filter_heads_args;
+
+// nearest_centre's labels, bit for bit, from the labels of the pass before. The filter (r > 0) and the bounds leave out centres that are
+// proven not to win, so they affect time only; a backend may ignore both. Bounds are distances, not squares.
+typedef struct {
+  int64_t n, k, d, r;
+  const float* x;
+  const double* squares;   // [n, 2] of filter_heads
+  const float* heads;      // [n, r + 1]
+  const float* centres;    // [k, d]
+  const float* c_norms;    // [k]
+  const float* c_heads;    // [k, r + 1] of filter_heads
+  const float* c_squares;  // [k] |c - mean|^2
+  double c_length, c_spread;  // largest |c| and |c - mean|
+  double head_error;
+  const double* moved;     // [k] at least the distance that each centre moved since the pass before
+  int32_t* labels;         // [n] in: the pass before, -1 none; out
+  float* upper;            // [n] in and out: at least the distance to the centre of the label
+  float* lower;            // [n] in and out: at most the distance to any other centre; negative: unknown
+  int64_t* evaluated;      // [2] +=: pairs that the filter looked at, distances computed
+} ms_nearest_filtered_args;
+
+// The k nearest candidates of every row by (squared distance of min_distance, number); merged into what is there. Candidate c[j] has the
+// number first_candidate + j, larger than all numbers merged before; the row x[i] has the number first_row + i and is not its own neighbour.
+typedef struct {
+  int64_t n, d, candidates, k;
+  const float* x;
+  const float* x_norms;
+  const float* c;
+  const float* c_norms;
+  int64_t first_row, first_candidate;
+  float* distances;  // [n, k] ascending, +infinity in places not filled
+  int32_t* indices;  // [n, k] -1 in places not filled
+} ms_nearest_rows_args;
+
+enum { MS_SIMILARITY_DOT = 0, MS_SIMILARITY_NEARNESS = 1 };
+
+// gains[j] += sum over rows of max(0, rise of row i by candidate j), each rise rounded to a multiple of 2^-52 grid as in move_rows.
+// DOT: best[i] is the largest similarity so far, the rise is max(0, x.c) - best. NEARNESS: best[i] is the least squared distance so far,
+// the rise is best - r(i, j).
+typedef struct {
+  int64_t n, d, candidates;
+  int32_t similarity;
+  const float* x;
+  const float* x_norms;
+  const float* c;
+  const float* c_norms;
+  double grid;
+  float* best;    // [n]; with update: becomes what candidate 0 makes of it
+  int32_t update;
+  double* gains;  // [candidates], not touched with update
+} ms_coverage_gains_args;
+
 #define MS_OPERATIONS(X) \
   X(embed_forward)         \
   X(embed_backward)        \
@@ -449,7 +564,16 @@ typedef struct {
   X(label_sums)            \
   X(covariance)            \
   X(project)               \
-  X(column_means)
+  X(column_means)          \
+  X(each_distance)         \
+  X(pack_rows)             \
+  X(packed_distance)       \
+  X(label_distances)       \
+  X(move_rows)             \
+  X(filter_heads)          \
+  X(nearest_filtered)      \
+  X(nearest_rows)          \
+  X(coverage_gains)
 
 typedef struct {
   int32_t abi;       // MS_BACKEND_ABI of the backend; checked before anything else is read

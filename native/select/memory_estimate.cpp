@@ -1,0 +1,38 @@
+#include "select/memory_estimate.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "select/k_means_filter.h"
+
+namespace mendset {
+
+Status selection_memory(const std::string& kind, int64_t rows, int64_t columns, int64_t count, double* bytes) {
+  if (rows < 1 || columns < 1 || count < 0) {
+    return failure(Code::invalid_argument, "Expected at least one row and column and a count of at least 0 but received %lld x %lld and %lld.", static_cast<long long>(rows),
+                   static_cast<long long>(columns), static_cast<long long>(count));
+  }
+  const double n = static_cast<double>(rows), d = static_cast<double>(columns), k = static_cast<double>(count);
+  constexpr double kScratch = 16.0 * (1 << 20);  // packed operands of the operations
+  if (kind == "k-means") {
+    const double r = static_cast<double>(KMeansFilter::directions_for(rows, columns, count));
+    const double filter = r > 0 ? n * (4 * (r + 1) + 16 + 8) + 8 * d * (2 * d + 4 * r) + 4 * std::min(n, 4096.0) * d : 0;
+    const double start = n * (4 * (3 + std::floor(std::log(std::max(k, 1.0)))) + 8);
+    const double labels = 4 * n * 6 + 8 * n, results = 4 * n * 2 + 8 * n * 2;
+    *bytes = filter + start + labels + results + k * d * 64 + kScratch;
+  } else if (kind == "k-center") {
+    const double pool = std::max(2048.0 * 4 * d, 16.0 * (1 << 20)) + 4096.0 * 4 * d + 512.0 * 4 * d;
+    *bytes = n * (4 * 5 + 1 + 4 * 2) + pool + 24 * k + (8 * k <= n ? k * (4 * d + 12) : 0) + kScratch;
+  } else if (kind == "pca") {
+    *bytes = 8 * d * d * 5 + 8 * n * k + 16 * k * d + kScratch;
+  } else if (kind == "nearest-neighbours") {
+    *bytes = 16 * n * k + 4 * n + kScratch;
+  } else if (kind == "facility-location") {
+    *bytes = n * (4 * 3 + 8 * 2 + 4) + 16 * k + 384.0 * 4 * d + kScratch;
+  } else {
+    return failure(Code::invalid_argument, "Expected k-means, k-center, pca, nearest-neighbours or facility-location but received %s.", kind.c_str());
+  }
+  return {};
+}
+
+}  // namespace mendset

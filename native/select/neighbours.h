@@ -1,0 +1,46 @@
+// The k nearest other rows of every row, exact: blocks of candidates against chunks of rows.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/task.h"
+#include "select/input_matrix.h"
+
+namespace mendset {
+
+struct NeighbourOptions {
+  int64_t k = 1;  // 1 .. n - 1
+  Metric metric = Metric::euclidean;
+};
+
+struct NeighbourResult {
+  std::vector<int32_t> indices;  // [n, k] ascending by (distance, index)
+  std::vector<float> distances;  // [n, k] Euclidean, or 1 - cosine (half the squared distance of rows of length 1)
+};
+
+class NearestNeighbours final : public Task {
+ public:
+  // x is borrowed until the task ends.
+  static Status create(std::shared_ptr<Backend> backend, MatrixView x, const NeighbourOptions& options, std::unique_ptr<NearestNeighbours>* out);
+
+  Status step(Deadline deadline) override;
+  Progress progress() const override;
+  const NeighbourResult& result() const { return result_; }
+
+ private:
+  enum class Phase { check, search, finished };
+  NearestNeighbours() = default;
+  Status advance();
+
+  std::shared_ptr<Backend> backend_;
+  InputMatrix x_;
+  NeighbourOptions options_;
+  Phase phase_ = Phase::check;
+  int64_t row_ = 0, candidate_ = 0;
+  Buffer x_norms_, distances_, indices_;
+  NeighbourResult result_;
+};
+
+}  // namespace mendset

@@ -1,0 +1,168 @@
+// Pruned k-means against the unpruned form, bit for bit; starts, spherical k-means, empty clusters.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "core/random.h"
+#include "select/k_means.h"
+#include "test/check.h"
+
+using namespace mendset;
+using test::near;
+
+namespace {
+
+template <typename T> bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+}
+
+bool run(const char* backend_name, int threads, double budget_ms, MatrixView x, const KMeansOptions& options, const double* given, KMeansResult* out) {
+  std::shared_ptr<Backend> backend;
+  std::unique_ptr<KMeans> task;
+  Status status = Backend::open(backend_name, threads, &backend);
+  if (status.ok()) status = KMeans::create(backend, x, options, given, &task);
+  while (status.ok() && !task->progress().finished) status = task->step(Deadline::after_ms(budget_ms));
+  CHECK(status.ok());
+  if (!status.ok()) {
+    std::printf("%s\n", status.message().c_str());
+    return false;
+  }
+  *out = task->result();
+  return true;
+}
+
+bool equal(const KMeansResult& a, const KMeansResult& b) {
+  return a.iterations == b.iterations && a.stop == b.stop && a.restart == b.restart && a.refilled == b.refilled && same_bits(a.labels, b.labels) && same_bits(a.centroids, b.centroids) &&
+         same_bits(a.inertia_per_iteration, b.inertia_per_iteration) && same_bits(a.own_distance, b.own_distance) && a.inertia == b.inertia;
+}
+
+enum class Kind { clustered, gaussian, integers, duplicates, constant_columns, tiny, huge, shifted, wild, zeros };
+constexpr Kind kKinds[] = {Kind::clustered, Kind::gaussian, Kind::integers, Kind::duplicates, Kind::constant_columns, Kind::tiny, Kind::huge, Kind::shifted, Kind::wild, Kind::zeros};
+
+std::vector<float> rows_of(Kind kind, int64_t n, int64_t d, uint64_t seed) {
+  RandomStream stream(seed, 12);
+  std::vector<float> x(static_cast<size_t>(n * d)), centres(static_cast<size_t>(50 * d));
+  for (size_t i = 0; i < centres.size(); ++i) centres[i] = static_cast<float>(stream.normal() * 3 / std::sqrt(1.0 + static_cast<double>(i % static_cast<size_t>(d))));
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t label = stream.below(50);
+    const double wild = kind == Kind::wild ? std::exp(8 * stream.normal()) : 1;
+    for (int64_t p = 0; p < d; ++p) {
+      const double noise = stream.normal(), near = static_cast<double>(centres[static_cast<size_t>(label * d + p)]) + noise / std::sqrt(1.0 + static_cast<double>(p));
+      double value = near;
+      if (kind == Kind::gaussian) value = noise;
+      if (kind == Kind::integers) value = std::round(noise);
+      if (kind == Kind::duplicates) value = static_cast<double>(centres[static_cast<size_t>(label * d + p)]);
+      if (kind == Kind::constant_columns && p % 3 != 0) value = 4;
+      if (kind == Kind::tiny) value = near * 1e-22;
+      if (kind == Kind::huge) value = near * 1e17;
+      if (kind == Kind::shifted) value = near + 500;
+      if (kind == Kind::zeros) value = i % 3 == 0 ? near : 0;
+      x[static_cast<size_t>(i * d + p)] = static_cast<float>(value * wild);
+    }
+  }
+  return x;
+}
+
+void pruned_equals_unpruned() {
+  int64_t filtered = 0;
+  for (const Kind kind : kKinds) {
+    for (const int64_t d : {int64_t{67}, int64_t{200}}) {
+      constexpr int64_t n = 5000, k = 37;
+      const std::vector<float> data = rows_of(kind, n, d, static_cast<uint64_t>(d) + static_cast<uint64_t>(kind));
+      std::vector<double> start;
+      for (int64_t j = 0; j < k; ++j) start.insert(start.end(), data.begin() + j * 131 * d, data.begin() + (j * 131 + 1) * d);
+      for (const bool spherical : {false, true}) {
+        KMeansOptions options{k, 25, 1, 0};
+        options.spherical = spherical;
+        options.prune = false;
+        KMeansResult expected, got;
+        if (!run("cpu", 2, 1e30, {data.data(), n, d}, options, start.data(), &expected)) continue;
+        CHECK(expected.filtered == 0 && expected.distances == expected.pairs);
+        options.prune = true;
+        CHECK(run("cpu", 3, 1e30, {data.data(), n, d}, options, start.data(), &got) && equal(got, expected));
+        CHECK(run("cpu", 1, 0.001, {data.data(), n, d}, options, start.data(), &got) && equal(got, expected));
+        CHECK(got.filtered <= got.pairs && got.distances <= got.pairs);
+        if (kind == Kind::clustered && !spherical && d == 200) CHECK(got.distances < got.pairs / 10);
+        filtered += got.filtered;
+        options.want_second = false;
+        CHECK(run("cpu", 2, 1e30, {data.data(), n, d}, options, start.data(), &got) && equal(got, expected) && got.second_labels.empty());
+      }
+    }
+  }
+  CHECK(filtered > 0);
+  // The plain backend ignores bounds and filter.
+  constexpr int64_t n = 4200, d = 65, k = 16;
+  const std::vector<float> data = rows_of(Kind::clustered, n, d, 77);
+  KMeansResult plain, cpu;
+  KMeansOptions options{k, 6, 1, 5};
+  CHECK(run("plain", 1, 1e30, {data.data(), n, d}, options, nullptr, &plain) && run("cpu", 2, 1e30, {data.data(), n, d}, options, nullptr, &cpu));
+  CHECK(same_bits(plain.labels, cpu.labels) && same_bits(plain.centroids, cpu.centroids) && same_bits(plain.second_labels, cpu.second_labels));
+}
+
+// Far starting centroids leave clusters empty while bounds are in force.
+void refills() {
+  constexpr int64_t n = 5000, d = 70, k = 20;
+  const std::vector<float> data = rows_of(Kind::clustered, n, d, 5);
+  std::vector<double> start;
+  for (int64_t j = 0; j < k; ++j) {
+    for (int64_t p = 0; p < d; ++p) start.push_back(static_cast<double>(data[static_cast<size_t>(j * d + p)]) + (j % 4 == 3 ? 1000 : 0));
+  }
+  KMeansOptions options{k, 30, 1, 0};
+  options.prune = false;
+  KMeansResult expected, got;
+  CHECK(run("cpu", 1, 1e30, {data.data(), n, d}, options, start.data(), &expected) && expected.refilled >= 5);
+  options.prune = true;
+  CHECK(run("cpu", 2, 1e30, {data.data(), n, d}, options, start.data(), &got) && equal(got, expected));
+  CHECK(std::count(got.sizes.begin(), got.sizes.end(), 0) == 0);
+}
+
+void starts() {
+  constexpr int64_t n = 6000, d = 66, k = 30;
+  const std::vector<float> data = rows_of(Kind::clustered, n, d, 9);
+  double greedy = 0;
+  for (const KMeansStart start : {KMeansStart::greedy, KMeansStart::parallel}) {
+    KMeansOptions options{k, 20, 2, 3};
+    options.start = start;
+    KMeansResult first, got;
+    CHECK(run("plain", 1, 1e30, {data.data(), n, d}, options, nullptr, &first));
+    CHECK(run("cpu", 2, 0.01, {data.data(), n, d}, options, nullptr, &got) && equal(got, first));
+    if (start == KMeansStart::greedy) greedy = got.inertia;
+    CHECK(got.inertia < 1.25 * greedy);
+  }
+  // Fewer distinct rows than clusters, and every row equal.
+  const std::vector<float> same(5000 * 64, 1.5f), few = rows_of(Kind::duplicates, 5000, 64, 2);
+  for (const KMeansStart start : {KMeansStart::greedy, KMeansStart::parallel}) {
+    KMeansOptions options{60, 10, 1, 3};
+    options.start = start;
+    KMeansResult got;
+    CHECK(run("cpu", 2, 1e30, {same.data(), 5000, 64}, options, nullptr, &got) && got.inertia == 0);
+    CHECK(run("cpu", 2, 1e30, {few.data(), 5000, 64}, options, nullptr, &got) && got.inertia < 1e-3);
+  }
+}
+
+void spherical() {
+  constexpr int64_t n = 500, d = 6, k = 5;
+  std::vector<float> data = rows_of(Kind::clustered, n, d, 1);
+  KMeansOptions options{k, 50, 1, 4};
+  options.spherical = true;
+  KMeansResult got, scaled;
+  CHECK(run("cpu", 1, 1e30, {data.data(), n, d}, options, nullptr, &got));
+  for (int64_t j = 0; j < k; ++j) {
+    double square = 0;
+    for (int64_t p = 0; p < d; ++p) square += std::pow(got.centroids[static_cast<size_t>(j * d + p)], 2);
+    CHECK(near(square, 1, 1e-12));
+  }
+  for (float& value : data) value *= 4;  // a power of two: the directions are the same numbers
+  CHECK(run("cpu", 1, 1e30, {data.data(), n, d}, options, nullptr, &scaled) && scaled.labels == got.labels);
+}
+
+}  // namespace
+
+int main() {
+  pruned_equals_unpruned();
+  refills();
+  starts();
+  spherical();
+  return test::finish();
+}
