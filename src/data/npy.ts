@@ -6,6 +6,7 @@ import { MendsetError } from '../core/errors.ts';
 import { fileError, writeFileAtomic } from '../core/files.ts';
 import type { Matrix } from '../core/matrix.ts';
 import { matrix } from '../core/matrix.ts';
+import { halfToSingle } from './float-formats.ts';
 
 export type NpyDtype = '<f4' | '<f8' | '<f2' | '<i4' | '<i8' | '|u1' | '|b1';
 export type NpyData = Float32Array | Float64Array | Int32Array | BigInt64Array | Uint8Array;
@@ -35,7 +36,7 @@ export async function readNpy(path: string): Promise<NpyArray> {
     throw fileError(error, path, 'read');
   }
   try {
-    const { dtype, shape, offset } = await readHeader(file, path);
+    const { dtype, shape, offset } = await readNpyHeader(file, path);
     const count = shape.reduce((product, size) => product * size, 1);
     const bytes = count * bytesOf[dtype];
     const { size } = await file.stat();
@@ -153,7 +154,8 @@ export async function writeNpy(path: string, data: NpyData, shape: readonly numb
   await writeFileAtomic(path, [header, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]);
 }
 
-async function readHeader(file: FileHandle, path: string): Promise<{ dtype: NpyDtype; shape: number[]; offset: number }> {
+/** Type, shape and the position of the first number. */
+export async function readNpyHeader(file: FileHandle, path: string): Promise<{ dtype: NpyDtype; shape: number[]; offset: number }> {
   requireLittleEndian();
   const { size } = await file.stat();
   const start = Buffer.alloc(Math.min(12, size));
@@ -227,16 +229,6 @@ function view(dtype: NpyDtype, buffer: ArrayBuffer): NpyData {
     case '|b1':
       return new Uint8Array(buffer);
   }
-}
-
-/** IEEE 754 binary16 bits to a number. */
-function halfToSingle(bits: number): number {
-  const sign = (bits & 0x8000) === 0 ? 1 : -1;
-  const exponent = (bits >> 10) & 0x1f;
-  const fraction = bits & 0x3ff;
-  if (exponent === 0) return sign * fraction * 2 ** -24;
-  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-  return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
 function requireFinite(values: Float32Array | Float64Array, columns: number, path: string): void {
