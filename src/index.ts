@@ -7,6 +7,7 @@ export { NumpyRandom, PythonRandom, RandomStream, STREAM_IDS } from './core/rand
 export type { ProgressEvent, RunOptions } from './core/run-options.ts';
 export { type BuildPoolOptions, buildPool } from './data/build-pool.ts';
 export { type NpyArray, type NpyData, type NpyDtype, readNpy, readNpyIds, readNpyMatrix, readNpyVector, writeNpy } from './data/npy.ts';
+export { type EmbeddingBlock, type ReadEmbeddingsOptions, readEmbeddings } from './data/read-embeddings.ts';
 export { type PairSet, type ReadPairsOptions, readPairs } from './data/read-pairs.ts';
 export { type PromptRecord, type PromptSet, readPrompts } from './data/read-prompts.ts';
 export { readLambada, readTextRows, readTexts, type TextRows, type TextSet } from './data/read-texts.ts';
@@ -68,11 +69,28 @@ export type { RepairCost, RepairResult, StepLog, ValidationPoint } from './repai
 export { type ReportFiles, writeReport } from './report/write-report.ts';
 export { type Budget, resolveBudget } from './select/budget.ts';
 export { type CcsOptions, ccs } from './select/ccs.ts';
+export { type D2Options, d2 } from './select/d2.ts';
+export { type DeduplicateOptions, deduplicate } from './select/deduplicate.ts';
 export type { DifficultyScore, FeatureOf } from './select/difficulty.ts';
+export { type FacilityLocationOptions, facilityLocation } from './select/facility-location.ts';
+export {
+  type FacilityLocationGreedyOptions,
+  type FacilityLocationGreedyResult,
+  facilityLocationGreedy,
+} from './select/facility-location-greedy.ts';
 export { type GrandOptions, grand } from './select/grand.ts';
+export { type HerdingOptions, type HerdingRule, herding } from './select/herding.ts';
 export { type KCenterOptions, kCenter } from './select/k-center.ts';
 export { type KCenterGreedyOptions, type KCenterGreedyResult, kCenterGreedy } from './select/k-center-greedy.ts';
 export { type KMeansOptions, type KMeansResult, kMeans } from './select/k-means.ts';
+export { type ModerateBy, type ModerateFeature, type ModerateOptions, moderate } from './select/moderate.ts';
+export { type NearDuplicatesOptions, type NearDuplicatesResult, nearDuplicates } from './select/near-duplicates.ts';
+export {
+  type Metric,
+  type NearestNeighboursOptions,
+  type NearestNeighboursResult,
+  nearestNeighbours,
+} from './select/nearest-neighbours.ts';
 export { type PcaOptions, type PcaResult, pca } from './select/pca.ts';
 export { random } from './select/random.ts';
 export type { NonFinite } from './select/rank.ts';
@@ -81,6 +99,7 @@ export { type SelectRequest, selectIndices } from './select/select.ts';
 export type {
   FeatureKind,
   FeatureTypes,
+  PhaseWork,
   Preset,
   Selection,
   SelectionInput,
@@ -88,6 +107,9 @@ export type {
   Selector,
   SelectorName,
 } from './select/selector.ts';
+export type { Space } from './select/space.ts';
+export { type StratifiedBy, type StratifiedFeature, type StratifiedOptions, stratified } from './select/stratified.ts';
+export { uniform } from './select/uniform.ts';
 export type {
   CellKind,
   CellMetrics,

@@ -1,4 +1,5 @@
 import type { CommandContext } from './command-context.ts';
+import { SELECT_METHODS } from './select-methods.ts';
 
 export interface OptionSpec {
   /** As commander reads it, e.g. `--budget <share|count>` */
@@ -30,17 +31,31 @@ export const SHARED_OPTIONS: readonly OptionSpec[] = [
 
 const selectOptions = [
   option('--pool <files...>', 'repair records: JSON lines or ParaDetox TSV, files or folders'),
-  option('--method <name>', 'random, k-center, grand, ccs or saps'),
+  option('--method <name>', SELECT_METHODS.join(', ')),
   option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
   option('--model <dir>', 'model for embeddings and gradient norms'),
   option('--encoder <dir>', 'another model for the embeddings'),
-  option('--embeddings <file.npy>', 'your own embeddings [records, features]; then no model and no pool is needed'),
+  option(
+    '--embeddings <file>',
+    'your own embeddings [records, features]: F.npy, F.safetensors[#tensor] or F.parquet[#column]; then no model and no pool is needed',
+  ),
   option('--scores <file.npy>', 'your own scores [records]; then no model and no pool is needed'),
+  option('--groups <file.npy>', 'stratified, moderate: your own group number of each record'),
+  option('--memory-limit <size>', 'most memory that embeddings and selection may take, such as 4GiB; default 80 % of what is free'),
   option('--first <index>', 'k-center: first record, random or farthest-from-mean'),
-  option('--clusters <k>', 'saps: number of clusters (default 10)'),
+  option('--clusters <k>', 'saps, stratified, moderate: number of clusters (default 10)'),
   option('--boundary-ratio <a>', 'saps: share of each cluster taken from its boundary, the rest from its centre (default 1)'),
-  option('--allocation <name>', 'saps: waterfill, proportional or equal-no-redistribute'),
-  option('--score <name>', 'grand, ccs: gradient-norm, el2n, loss, margin or toxicity'),
+  option('--allocation <name>', 'saps: waterfill, proportional or equal-no-redistribute; stratified: proportional or waterfill'),
+  option('--mode <name>', 'saps: global, density, random or stratified instead of the farthest'),
+  option('--score <name>', 'grand, ccs, d2: gradient-norm, el2n, loss, margin or toxicity'),
+  option('--by <name>', 'stratified, moderate: cluster (default) or group'),
+  option('--metric <name>', 'facility-location: cosine (default) or euclidean'),
+  option('--space <name>', 'k-center (default pca), facility-location, herding, d2 (default raw): pca or raw'),
+  option('--components <n>', 'of the PCA space; default 50'),
+  option('--rule <name>', 'herding: inner-product (default) or nearest'),
+  option('--neighbours <k>', 'd2: neighbours of each record in the graph (default 10)'),
+  option('--threshold <x>', 'deduplicate: cosine from which records are near-duplicates (default 0.95)'),
+  option('--fill', 'deduplicate: fill the budget with duplicates'),
   option('--norm <name>', 'grand: global or sum-of-tensors'),
   option('--preset <name>', 'principled (default) or paper'),
 ];

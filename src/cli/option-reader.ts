@@ -3,6 +3,7 @@ import { access, constants, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { pathKind } from '../core/files.ts';
+import { parseBytes } from '../core/memory.ts';
 import { didYouMean } from '../core/nearest-name.ts';
 
 /** A value and what to call it in an error: `--budget`, or `run.yaml:3:1: budget`. */
@@ -160,6 +161,17 @@ export class OptionReader {
     if (budget) return budget;
     this.#wrong(given, 'a share above 0 and below 1 (0.5; 1.0 for all) or a whole number of records of at least 1');
     return none;
+  }
+
+  /** A size in bytes such as 4GiB. */
+  bytes(name: string): number | undefined {
+    const given = this.#given.get(name);
+    if (given === undefined) return undefined;
+    const bytes = typeof given.value === 'number' && Number.isSafeInteger(given.value) && given.value > 0 ? given.value : null;
+    const parsed = bytes ?? (typeof given.value === 'string' ? parseBytes(given.value) : null);
+    if (parsed !== null) return parsed;
+    this.#wrong(given, 'a size such as 4GiB, 500MB or a number of bytes');
+    return undefined;
   }
 
   /** A file or folder that must exist; `name` is what to call it when it is no option, e.g. `the study`. */

@@ -1,7 +1,8 @@
 import { sha256Hex } from '../core/hash.ts';
 import type { Matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
-import { readNpyMatrix, readNpyVector } from '../data/npy.ts';
+import { readNpyIds, readNpyVector } from '../data/npy.ts';
+import { readEmbeddings, splitEmbeddingsPath } from '../data/read-embeddings.ts';
 import { type PairSet, readPairs } from '../data/read-pairs.ts';
 import { loadScorer } from '../evaluate/load-scorer.ts';
 import { LanguageModel } from '../model/language-model.ts';
@@ -9,29 +10,17 @@ import { resolveBudget } from '../select/budget.ts';
 import { selectIndices } from '../select/select.ts';
 import type { FeatureKind, FeatureTypes, Selection, SelectOptions } from '../select/selector.ts';
 import type { SelectionSummary } from '../study/cell-result.ts';
-import { SCORE_NAMES, type SelectorConfig } from '../study/config.ts';
+import type { SelectorConfig } from '../study/config.ts';
 import { makeSelector } from '../study/make-selector.ts';
 import { ownPhases, select, selectionSummary } from '../study/select-records.ts';
 import type { CommandContext } from './command-context.ts';
-
-const METHODS = ['random', 'k-center', 'grand', 'ccs', 'saps'] as const;
-type Method = (typeof METHODS)[number];
-
-/** Options that only some methods understand. */
-const METHOD_OPTIONS: Readonly<Record<string, readonly Method[]>> = {
-  first: ['k-center'],
-  clusters: ['saps'],
-  boundaryRatio: ['saps'],
-  allocation: ['saps'],
-  score: ['grand', 'ccs'],
-  norm: ['grand'],
-  scores: ['grand', 'ccs', 'random'],
-};
+import { readSelector } from './read-selector.ts';
+import { METHOD_OPTIONS, SELECT_METHODS } from './select-methods.ts';
 
 export interface SelectOutcome {
   readonly selection: Selection;
   readonly summary: SelectionSummary;
-  /** null without a pool */
+  /** of the records, or of the given features where there is no pool */
   readonly poolHash: string | null;
   readonly modelHash: string | null;
   readonly warnings: readonly string[];
@@ -45,7 +34,7 @@ export interface PreparedSelect {
 
 /** Reads the options of `select` and all its data, collects every mistake, and computes nothing yet. */
 export async function prepareSelect({ options, shared, signal }: CommandContext): Promise<PreparedSelect> {
-  const method = options.requiredOneOf('method', METHODS);
+  const method = options.requiredOneOf('method', SELECT_METHODS);
   const budget = options.budget('budget');
   const config = readSelector(options, method ?? 'random');
   const boundaryRatio = options.number('boundaryRatio', { min: 0, max: 1 }) ?? null;
@@ -59,20 +48,33 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
     encoder: options.text('encoder'),
     embeddings: options.text('embeddings'),
     scores: options.text('scores'),
+    groups: options.text('groups'),
   };
+  const memoryLimit = options.bytes('memoryLimit');
+  const selector = method && (await options.attempt(() => makeSelector(config, boundaryRatio)));
+  const needs: readonly FeatureKind[] = selector?.needs ?? [];
+  const workBytes = (n: number, d: number): number =>
+    selector?.workBytes?.(n, d, 'count' in budget ? Math.min(budget.count, n) : Math.floor(budget.fraction * n)) ?? 0;
   for (const path of paths.pool) await options.input(path, 'any', 'pool');
   for (const name of ['model', 'encoder'] as const) await options.input(paths[name], 'folder', name);
-  for (const name of ['embeddings', 'scores'] as const) await options.input(paths[name], 'file', name);
+  const embeddingsFile = paths.embeddings === undefined ? undefined : splitEmbeddingsPath(paths.embeddings).path;
+  await options.input(embeddingsFile, 'file', 'embeddings');
+  for (const name of ['scores', 'groups'] as const) await options.input(paths[name], 'file', name);
   const readable = options.problems.length === 0;
   const pairs = readable && paths.pool.length > 0 ? await options.attempt(() => readPairs(paths.pool, { signal })) : undefined;
   const embeddings =
-    readable && paths.embeddings !== undefined ? await options.attempt(() => readNpyMatrix(paths.embeddings as string)) : undefined;
+    readable && paths.embeddings !== undefined
+      ? await options.attempt(() => readEmbeddings(paths.embeddings as string, { signal, memoryLimit, workBytes }))
+      : undefined;
+  const groups = readable && paths.groups !== undefined ? await options.attempt(() => readNpyIds(paths.groups as string)) : undefined;
   const scores = readable && paths.scores !== undefined ? await options.attempt(() => readNpyVector(paths.scores as string)) : undefined;
 
-  if (paths.pool.length === 0 && paths.embeddings === undefined && paths.scores === undefined) {
+  if (paths.pool.length === 0 && paths.embeddings === undefined && paths.scores === undefined && paths.groups === undefined) {
     options.problem('Expected --pool, --embeddings or --scores to select from, but none is given.');
   }
-  const needsEmbeddings = method === 'k-center' || method === 'saps';
+  if (needs.includes('groups') && paths.groups === undefined && paths.pool.length === 0)
+    options.problem(`Expected --groups, or --pool of records with a groupId, because ${method} chooses by group.`);
+  const needsEmbeddings = needs.includes('embeddings');
   if (needsEmbeddings && paths.embeddings === undefined && paths.model === undefined && paths.encoder === undefined) {
     options.problem(`Expected --model, --encoder or --embeddings, because ${method} needs embeddings.`);
   }
@@ -80,11 +82,11 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
     options.problem('Expected --pool, the records to embed, but it is missing.');
   const score = 'score' in config ? config.score : undefined;
   const needsModel =
-    (method === 'grand' || method === 'ccs') &&
+    (method === 'grand' || method === 'ccs' || method === 'd2') &&
     score !== 'given' &&
-    (score ?? (method === 'ccs' ? 'toxicity' : 'gradient-norm')) !== 'toxicity';
+    (score ?? (method === 'ccs' ? 'toxicity' : method === 'd2' ? 'el2n' : 'gradient-norm')) !== 'toxicity';
   if (needsModel && paths.model === undefined)
-    options.problem(`Expected --model or --scores, because ${method} ranks by ${score ?? 'gradient-norm'}.`);
+    options.problem(`Expected --model or --scores, because ${method} ranks by ${score ?? (method === 'd2' ? 'el2n' : 'gradient-norm')}.`);
   if (method === 'ccs' && score === undefined && paths.pool.length === 0)
     options.problem('Expected --pool or --scores, because ccs ranks by toxicity unless --score says otherwise.');
 
@@ -92,6 +94,7 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
     ['--pool', pairs?.records.length],
     ['--embeddings', embeddings?.rows],
     ['--scores', scores?.length],
+    ['--groups', groups?.ids.length],
   ] as const;
   const known = sizes.filter((s): s is readonly [(typeof sizes)[number][0], number] => s[1] !== undefined);
   for (const [name, size] of known.slice(1)) {
@@ -107,16 +110,17 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
   ) {
     options.problem(`Expected --first below the ${count} records but received ${(config as { first: number }).first}.`);
   }
-  if (method) await options.attempt(() => makeSelector(config, boundaryRatio));
   const seed = shared.seed ?? 0;
 
   return {
     pairs,
     count,
     async run(run) {
-      const runOptions = { ...run, threads: shared.threads, backend: shared.backend };
-      if (!pairs || (scores && config.method !== 'random'))
-        return selectGiven(config, boundaryRatio, { n: count, budget, seed }, { embeddings, scores }, pairs, runOptions);
+      const runOptions = { ...run, threads: shared.threads, backend: shared.backend, memoryLimit };
+      const given = { embeddings, scores, groups: groups?.ids };
+      const complete =
+        needs.length > 0 && needs.every((kind) => kind !== 'gradientNorms' && kind !== 'toxicity' && given[kind] !== undefined);
+      if (!pairs || complete) return selectGiven(config, boundaryRatio, { n: count, budget, seed }, given, pairs, runOptions);
       const load = (directory: string | undefined) =>
         directory === undefined ? undefined : LanguageModel.load(directory, { ...run, backend: shared.backend, threads: shared.threads });
       const wantsModel = needsModel || (needsEmbeddings && embeddings === undefined && paths.encoder === undefined);
@@ -130,6 +134,8 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
           model,
           embeddings: { model: encoder ?? model, matrix: embeddings },
           ...(norm ? { gradientNorms: { norm } } : {}),
+          ...(scores && config.method !== 'random' ? { scores: { values: scores } } : {}),
+          ...(groups ? { groups: { values: groups.ids } } : {}),
           scorer: () => loadScorer('builtin'),
           ...runOptions,
         });
@@ -148,47 +154,28 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
   };
 }
 
-function readSelector(options: CommandContext['options'], method: Method): SelectorConfig {
-  const preset = options.oneOf('preset', ['principled', 'paper'] as const, 'principled');
-  const base = { name: method, preset };
-  const given = options.has('scores') ? 'given' : undefined;
-  const score = options.oneOf('score', SCORE_NAMES) ?? given;
-  if (given && options.has('score')) options.problem('Expected either --score or --scores, not both.');
-  const first = options.countOr('first', ['random', 'farthest-from-mean'] as const, 0);
-  const clusters = options.count('clusters', 1);
-  const allocation = options.oneOf('allocation', ['waterfill', 'proportional', 'equal-no-redistribute'] as const);
-  const norm = options.oneOf('norm', ['global', 'sum-of-tensors'] as const);
-  switch (method) {
-    case 'random':
-      return { ...base, method };
-    case 'k-center':
-      return { ...base, method, ...(first === undefined ? {} : { first }) };
-    case 'grand':
-      return { ...base, method, ...(score ? { score } : {}), ...(norm ? { norm } : {}) };
-    case 'ccs':
-      return { ...base, method, ...(score ? { score } : {}) };
-    case 'saps':
-      return { ...base, method, ...(clusters === undefined ? {} : { clusters }), ...(allocation ? { allocation } : {}) };
-  }
-}
-
 /** Selection on the caller's own values: neither model nor pool is needed. */
 async function selectGiven(
   config: SelectorConfig,
   boundaryRatio: number | null,
   request: { n: number; budget: { fraction: number } | { count: number }; seed: number },
-  given: { embeddings: Matrix | undefined; scores: Float64Array | undefined },
+  given: { embeddings: Matrix | undefined; scores: Float64Array | undefined; groups: Int32Array | undefined },
   pairs: PairSet | undefined,
   options: SelectOptions,
 ): Promise<SelectOutcome> {
   const features: Partial<Record<FeatureKind, FeatureTypes[FeatureKind]>> = {};
   if (given.embeddings) features.embeddings = given.embeddings;
   if (given.scores) features.scores = given.scores;
-  const selection = await selectIndices(makeSelector(config, boundaryRatio), { ...request, features: features as FeatureTypes }, options);
+  if (given.groups) features.groups = given.groups;
+  const selection = await selectIndices(
+    makeSelector(config, boundaryRatio),
+    { ...request, features: features as FeatureTypes, ids: pairs?.records.map((r) => r.id) },
+    { ...options, ...(pairs ? { poolHash: poolHash(pairs) } : {}) },
+  );
   return {
     selection,
     summary: selectionSummary(selection, ownPhases(selection), 0),
-    poolHash: pairs ? poolHash(pairs) : null,
+    poolHash: selection.poolHash,
     modelHash: null,
     warnings: selection.warnings,
   };
@@ -199,7 +186,7 @@ function poolHash(pairs: PairSet): string {
 }
 
 /** The document that `select --json` prints. */
-export function selectDocument(outcome: SelectOutcome, pairs: PairSet | undefined): Record<string, unknown> {
+export function selectDocument(outcome: SelectOutcome): Record<string, unknown> {
   const { selection, summary } = outcome;
   const list = (values: ArrayLike<number> | undefined | null) =>
     values ? Array.from(values, (v) => (Number.isFinite(v) ? v : null)) : undefined;
@@ -211,12 +198,15 @@ export function selectDocument(outcome: SelectOutcome, pairs: PairSet | undefine
     budget: selection.budget,
     seed: selection.seed,
     indices: [...selection.indices],
-    ids: pairs ? [...selection.indices].map((i) => pairs.records[i]?.id) : undefined,
+    ids: selection.ids ?? undefined,
     scores: list(selection.scores) ?? null,
     clusters: list(selection.clusters),
     quotas: list(selection.quotas),
     radii: list(selection.radii),
     coverage: selection.coverage,
+    gains: list(selection.gains),
+    value: selection.value,
+    inertia: selection.inertia,
     timings: Object.fromEntries(summary.phases.map((p) => [p.phase, p.seconds])),
     seconds: summary.seconds,
     poolHash: outcome.poolHash,
@@ -224,6 +214,9 @@ export function selectDocument(outcome: SelectOutcome, pairs: PairSet | undefine
     backend: selection.backend,
     isa: selection.isa,
     threads: selection.threads,
+    work: selection.work,
+    memory: selection.memory,
+    dropped: selection.dropped,
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     warnings: outcome.warnings,
   };

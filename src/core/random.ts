@@ -224,6 +224,7 @@ export const STREAM_IDS = {
   normalData: 7,
   generation: 8,
   bootstrap: 9,
+  stratified: 11,
 } as const;
 
 /** One block of Philox4x32-10: four 32-bit outputs of a counter and a key (Salmon et al. 2011). */
@@ -259,6 +260,9 @@ function multiply(a: number, b: number): [number, number] {
   return [high >>> 0, Math.imul(a, b) >>> 0];
 }
 
+/** Blocks that a stream computes at a time, once it is well under way. */
+const MOST_BLOCKS = 64;
+
 /**
  * `stream`: counter-based random numbers, equal to the native engine's.
  *
@@ -270,8 +274,8 @@ export class RandomStream {
   readonly #id: number;
   readonly #sub: number;
   #block = 0;
-  #used = 4;
-  #outputs: [number, number, number, number] = [0, 0, 0, 0];
+  #used = 0;
+  #outputs: Uint32Array = new Uint32Array(0);
 
   /** seed: taken modulo 2^64. id: one of {@link STREAM_IDS}. sub: a restart, an epoch, a sample. */
   constructor(seed: number | bigint, id: number, sub = 0) {
@@ -282,12 +286,41 @@ export class RandomStream {
   }
 
   next(): number {
-    if (this.#used === 4) {
-      this.#outputs = philox([this.#block >>> 0, Math.floor(this.#block / 4294967296), this.#id, this.#sub], this.#key);
-      this.#block++;
-      this.#used = 0;
-    }
+    if (this.#used === this.#outputs.length) this.#fill();
     return this.#outputs[this.#used++] as number;
+  }
+
+  /** The next blocks, more each time; `philox` written out, without a tuple for each step. */
+  #fill(): void {
+    const blocks = Math.min(MOST_BLOCKS, Math.max(1, this.#outputs.length / 2));
+    if (this.#outputs.length !== 4 * blocks) this.#outputs = new Uint32Array(4 * blocks);
+    const outputs = this.#outputs;
+    for (let at = 0; at < outputs.length; at += 4) {
+      let c0 = this.#block >>> 0;
+      let c1 = Math.floor(this.#block / 4294967296);
+      let c2 = this.#id;
+      let c3 = this.#sub;
+      let [k0, k1] = this.#key;
+      this.#block++;
+      for (let round = 0; round < 10; round++) {
+        // The high halves of c0 x 0xd2511f53 and c2 x 0xcd9e8d57, by 16-bit limbs of c: no product exceeds 2^48.
+        const high0 = ((c0 >>> 16) * 0xd2511f53 + ((((c0 & 0xffff) * 0xd2511f53) / 65536) >>> 0)) / 65536;
+        const high2 = ((c2 >>> 16) * 0xcd9e8d57 + ((((c2 & 0xffff) * 0xcd9e8d57) / 65536) >>> 0)) / 65536;
+        const low0 = Math.imul(c0, 0xd2511f53);
+        const low2 = Math.imul(c2, 0xcd9e8d57);
+        c0 = ((high2 >>> 0) ^ c1 ^ k0) >>> 0;
+        c1 = low2 >>> 0;
+        c2 = ((high0 >>> 0) ^ c3 ^ k1) >>> 0;
+        c3 = low0 >>> 0;
+        k0 = (k0 + 0x9e3779b9) >>> 0;
+        k1 = (k1 + 0xbb67ae85) >>> 0;
+      }
+      outputs[at] = c0;
+      outputs[at + 1] = c1;
+      outputs[at + 2] = c2;
+      outputs[at + 3] = c3;
+    }
+    this.#used = 0;
   }
 
   below(n: number): number {

@@ -8,6 +8,7 @@ import { type EmbeddingOptions, embeddingFeature } from './embeddings.ts';
 import type { Feature, FeatureKind } from './feature.ts';
 import { FeatureCache } from './feature-cache.ts';
 import { type GradientNormOptions, gradientNormFeature } from './gradient-norms.ts';
+import { type GroupOptions, groupFeature } from './groups.ts';
 import { type TokenScoreOptions, tokenScoreFeature } from './token-scores.ts';
 import { type ToxicityFeatureOptions, toxicityFeature } from './toxicity.ts';
 
@@ -22,6 +23,7 @@ export interface FeatureContext extends RunOptions {
   readonly gradientNorms?: GradientNormOptions | undefined;
   readonly scores?: (TokenScoreOptions & { readonly values?: Float64Array | undefined; readonly file?: string | undefined }) | undefined;
   readonly toxicity?: ToxicityFeatureOptions | undefined;
+  readonly groups?: GroupOptions | undefined;
 }
 
 export interface ComputedFeatures {
@@ -29,6 +31,7 @@ export interface ComputedFeatures {
   readonly gradientNorms?: Feature<Float64Array>;
   readonly toxicity?: Feature<Float64Array>;
   readonly scores?: Feature<Float64Array>;
+  readonly groups?: Feature<Int32Array>;
 }
 
 /**
@@ -63,6 +66,8 @@ export async function computeFeatures(
       out.gradientNorms = await gradientNormFeature(records, appendEos, { model, ...paperOptions, ...context.gradientNorms }, cache, run);
     } else if (kind === 'toxicity') {
       out.toxicity = await toxicityFeature(records, context.toxicity ?? {}, cache, run);
+    } else if (kind === 'groups') {
+      out.groups = groupFeature(records, context.groups ?? {});
     } else {
       const given =
         context.scores?.values ?? (context.scores?.file === undefined ? null : await readNpyVector(context.scores.file, { finite: false }));

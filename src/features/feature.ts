@@ -1,5 +1,5 @@
 /** What a selector can ask for. */
-export type FeatureKind = 'embeddings' | 'gradientNorms' | 'toxicity' | 'scores';
+export type FeatureKind = 'embeddings' | 'gradientNorms' | 'toxicity' | 'scores' | 'groups';
 
 export interface FeatureCost {
   readonly seconds: number;

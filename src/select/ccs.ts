@@ -1,11 +1,15 @@
 import { MendsetError } from '../core/errors.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
+import { addon } from '../native/addon.ts';
+import { callNative } from '../native/native-error.ts';
 import { type Choice, defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
-import { finiteIndices, type NonFinite, rankAscending, rankDescending } from './rank.ts';
+import { finiteIndices, type NonFinite } from './rank.ts';
 import type { Preset, Selector } from './selector.ts';
 import { equalWidthStrata, paperToxicityBins } from './strata.ts';
 import { waterFill } from './water-fill.ts';
+import { withoutExtremes } from './without-extremes.ts';
 
 export interface CcsOptions<S extends DifficultyScore = 'toxicity'> {
   readonly preset?: Preset | undefined;
@@ -48,40 +52,48 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
     preset,
     needs: [feature],
     parameters: preset === 'paper' ? { score } : { score, hard, beta: beta ?? 'auto', strata, nonFinite },
-    choose({ n, budget, seed, features }, _options, timed): Promise<Choice> {
+    choose({ n, budget, seed, features }, run, timed): Promise<Choice> {
       const scores = features[feature] as Float64Array;
       if (preset === 'paper') return timed('choosing', () => choosePaper(scores, budget, seed));
-      return timed('choosing', () => choosePrincipled(scores, n, budget, seed));
+      return timed('choosing', () => choosePrincipled(scores, n, budget, seed, run));
     },
   });
 
-  function choosePrincipled(scores: Float64Array, n: number, budget: number, seed: number | bigint): Choice {
+  async function choosePrincipled(
+    scores: Float64Array,
+    n: number,
+    budget: number,
+    seed: number | bigint,
+    { signal }: RunOptions,
+  ): Promise<Choice> {
     const warnings: string[] = [];
-    const usable = finiteIndices(scores, nonFinite, `${score} score`);
-    if (budget > usable.length) {
+    // The engine gives the same strata and draws; it wants finite scores, and loading it costs more than small windows.
+    const large = n >= NATIVE_FROM && allFinite(scores);
+    const usable = large ? null : finiteIndices(scores, nonFinite, `${score} score`);
+    const usableCount = usable?.length ?? n;
+    if (budget > usableCount) {
       throw new MendsetError(
         'invalid-argument',
-        `Expected a budget of at most ${usable.length} records with a finite ${score} score but received ${budget}.`,
+        `Expected a budget of at most ${usableCount} records with a finite ${score} score but received ${budget}.`,
       );
     }
     const wanted = beta ?? defaultBeta(budget, n);
-    let removed = Math.floor(wanted * usable.length + 1e-9);
-    if (usable.length - removed < budget) {
-      removed = usable.length - budget;
-      warnings.push(`beta was lowered from ${wanted} to ${removed / usable.length} because fewer than ${budget} records would remain.`);
+    let removed = Math.floor(wanted * usableCount + 1e-9);
+    if (usableCount - removed < budget) {
+      removed = usableCount - budget;
+      warnings.push(`beta was lowered from ${wanted} to ${removed / usableCount} because fewer than ${budget} records would remain.`);
     }
-    const hardestFirst = (hard === 'high' ? rankDescending : rankAscending)(scores, usable);
-    const members = hardestFirst.slice(removed).sort((a, b) => a - b);
-    const bins = equalWidthStrata(scores, members, strata);
-    if (bins.length === 1 && strata > 1) warnings.push('All scores are equal: there is one stratum and the choice is random.');
-    const quotas = waterFill(
-      budget,
-      bins.map((bin) => bin.length),
-    );
-    const source = new RandomStream(seed, STREAM_IDS.ccs);
-    // A shuffled stratum's first q members are a uniform sample without replacement.
-    const chosen = bins.flatMap((bin, b) => source.shuffle([...bin]).slice(0, quotas[b]));
-    return { ...inBins(bins, quotas, n), indices: Int32Array.from(chosen), scores, dropped: n - usable.length, warnings };
+    await turn(signal);
+    const { members, ends, labels } =
+      usable === null ? strataNatively(scores, removed, hard, strata) : strataOf(scores, usable, removed, hard, strata);
+    if (ends.length === 2 && strata > 1) warnings.push('All scores are equal: there is one stratum and the choice is random.');
+    const sizes = Array.from(ends.subarray(1), (end, b) => end - (ends[b] as number));
+    const quotas = Int32Array.from(waterFill(budget, sizes));
+    await turn(signal);
+    const indices = large
+      ? callNative(() => addon().drawWithin(members, ends, quotas, BigInt.asUintN(64, BigInt(seed)), STREAM_IDS.ccs))
+      : drawWithin(members, ends, quotas, new RandomStream(seed, STREAM_IDS.ccs));
+    return { clusters: labels, quotas, indices, scores, dropped: n - usableCount, warnings };
   }
 
   function choosePaper(scores: Float64Array, budget: number, seed: number | bigint): Choice {
@@ -94,12 +106,61 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
       chosen.length === budget
         ? []
         : [`The paper preset of ccs chose ${chosen.length} of ${budget} records: quotas of small bins are not redistributed.`];
-    return { ...inBins(bins, quotas, scores.length), indices: Int32Array.from(chosen), scores, warnings };
+    return { clusters: inBins(bins, scores.length), quotas: Int32Array.from(quotas), indices: Int32Array.from(chosen), scores, warnings };
   }
 }
 
-function inBins(bins: readonly (readonly number[])[], quotas: readonly number[], n: number): { clusters: Int32Array; quotas: Int32Array } {
+/** Windows from which on the native engine sorts and draws. */
+const NATIVE_FROM = 1 << 16;
+
+interface Strata {
+  /** by stratum, ascending inside */
+  readonly members: Int32Array;
+  /** [strata + 1] places in members */
+  readonly ends: Int32Array;
+  /** [n] stratum of every record; -1 when it was left out */
+  readonly labels: Int32Array;
+}
+
+function strataOf(scores: Float64Array, usable: Int32Array, removed: number, hard: 'high' | 'low', count: number): Strata {
+  const bins = equalWidthStrata(scores, withoutExtremes(scores, usable, removed, hard), count);
+  const ends = new Int32Array(bins.length + 1);
+  for (const [b, bin] of bins.entries()) ends[b + 1] = (ends[b] as number) + bin.length;
+  const members = new Int32Array(usable.length - removed);
+  for (const [b, bin] of bins.entries()) members.set(bin, ends[b]);
+  return { members, ends, labels: inBins(bins, scores.length) };
+}
+
+function strataNatively(scores: Float64Array, removed: number, hard: 'high' | 'low', count: number): Strata {
+  const members = new Int32Array(scores.length - removed);
+  const labels = new Int32Array(scores.length);
+  const ends = callNative(() => addon().scoreStrata(scores, removed, hard, count, members, labels));
+  return { members, ends, labels };
+}
+
+/** A shuffled stratum's first q members are a uniform sample without replacement. */
+function drawWithin(members: Int32Array, ends: Int32Array, quotas: Int32Array, source: RandomStream): Int32Array {
+  const drawn: number[] = [];
+  for (const [b, quota] of quotas.entries()) drawn.push(...source.shuffle(members.subarray(ends[b], ends[b + 1])).subarray(0, quota));
+  return Int32Array.from(drawn);
+}
+
+/** [n] the stratum of every record; -1 when it was left out before. */
+function inBins(bins: readonly ArrayLike<number>[], n: number): Int32Array {
   const clusters = new Int32Array(n).fill(-1);
-  for (const [b, bin] of bins.entries()) for (const i of bin) clusters[i] = b;
-  return { clusters, quotas: Int32Array.from(quotas) };
+  for (const [b, bin] of bins.entries()) for (let at = 0; at < bin.length; at++) clusters[bin[at] as number] = b;
+  return clusters;
+}
+
+/** Lets the event loop run between two pieces of work. */
+async function turn(signal: AbortSignal | undefined): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  throwIfAborted(signal);
+}
+
+/** 0 x is NaN for NaN and infinity alone. */
+function allFinite(values: Float64Array): boolean {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += 0 * (values[i] as number);
+  return sum === 0;
 }

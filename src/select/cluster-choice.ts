@@ -4,7 +4,7 @@ import { rankAscending, rankDescending } from './rank.ts';
  * The q members with the largest values, by (value, lowest index) descending. `members` are indices into `values`.
  */
 export function topOfCluster(values: ArrayLike<number>, members: readonly number[], quota: number): number[] {
-  return rankDescending(values, members).slice(0, quota);
+  return [...rankDescending(values, members).subarray(0, quota)];
 }
 
 /**
@@ -16,7 +16,7 @@ export function mixOfCluster(values: ArrayLike<number>, members: readonly number
   const farthest = Math.min(taken, Math.floor(taken * boundaryRatio + 0.5));
   const ranked = rankDescending(values, members);
   const rest = rankAscending(values, ranked.slice(farthest));
-  return rankDescending(values, [...ranked.slice(0, farthest), ...rest.slice(0, taken - farthest)]);
+  return [...rankDescending(values, [...ranked.subarray(0, farthest), ...rest.subarray(0, taken - farthest)])];
 }
 
 /** The published mix: floor(q rho) farthest and q - floor(q rho) nearest of the whole cluster, overlapping when it is smaller than q. */
@@ -24,5 +24,5 @@ export function paperMixOfCluster(values: ArrayLike<number>, members: readonly n
   const farthest = Math.floor(quota * boundaryRatio);
   const far = rankDescending(values, members).slice(0, farthest);
   const near = rankAscending(values, members).slice(0, quota - farthest);
-  return rankDescending(values, [...far, ...near]);
+  return [...rankDescending(values, [...far, ...near])];
 }

@@ -1,7 +1,21 @@
 import { MendsetError } from '../core/errors.ts';
+import type { Matrix } from '../core/matrix.ts';
+import { requireMemory } from '../core/memory.ts';
 import { throwIfAborted } from '../core/run-options.ts';
+import { isMapped } from '../native/map-file.ts';
 import type { EngineReport } from './engine.ts';
-import type { FeatureKind, Preset, Selection, SelectionInput, SelectOptions, Selector, SelectorName } from './selector.ts';
+import { featuresHash } from './features-hash.ts';
+import type {
+  FeatureKind,
+  FeatureTypes,
+  PhaseWork,
+  Preset,
+  Selection,
+  SelectionInput,
+  SelectOptions,
+  Selector,
+  SelectorName,
+} from './selector.ts';
 
 /** What a method decides; the frame adds the rest of the `Selection`. */
 export interface Choice {
@@ -11,8 +25,11 @@ export interface Choice {
   readonly quotas?: Int32Array;
   readonly radii?: Float64Array;
   readonly coverage?: number;
+  readonly gains?: Float64Array;
+  readonly value?: number;
   readonly inertia?: number;
   readonly engine?: EngineReport;
+  readonly work?: Readonly<Record<string, PhaseWork>>;
   readonly dropped?: number;
   readonly warnings?: readonly string[];
 }
@@ -25,6 +42,8 @@ export interface SelectorDefinition<F extends FeatureKind> {
   readonly preset: Preset;
   readonly needs: readonly F[];
   readonly parameters: Readonly<Record<string, unknown>>;
+  /** Bytes beside the input, for n records of d features; default: a few numbers for each record */
+  workBytes?(n: number, d: number, budget: number): number;
   /** Called with a checked input and 1 <= budget <= n. */
   choose(input: SelectionInput<F>, options: SelectOptions, timed: Timed): Choice | Promise<Choice>;
 }
@@ -37,9 +56,18 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
     preset,
     needs,
     parameters,
+    workBytes: (n, d, budget) => workBytes(definition, n, d, budget),
     async select(input: SelectionInput<F>, options: SelectOptions = {}): Promise<Selection> {
       checkInput(name, needs, input);
       throwIfAborted(options.signal);
+      const features: Partial<FeatureTypes> = input.features;
+      const memory = estimate(definition, input);
+      // The input is in memory already: it counts against a limit of the caller's, not against what is still free.
+      requireMemory(
+        `${name} on ${input.n} records`,
+        options.memoryLimit === undefined ? { work: memory.work } : memory,
+        options.memoryLimit,
+      );
       const timings: Record<string, number> = {};
       const timed: Timed = async (phase, work) => {
         const start = performance.now();
@@ -50,12 +78,18 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
         }
       };
       const choice: Choice = input.budget === 0 ? { indices: new Int32Array(0) } : await definition.choose(input, options, timed);
-      const { indices, engine, scores, dropped, warnings, ...details } = choice;
+      const { indices, engine, scores, dropped, warnings, work, ...details } = choice;
+      const hashed = options.poolHash === undefined && Object.keys(features).length > 0;
+      const poolHash = hashed ? await timed('hash', () => featuresHash(features, options)) : (options.poolHash ?? null);
       return {
         indices,
+        ids: input.ids ? Array.from(indices, (i) => input.ids?.[i] ?? '') : null,
         scores: scores ?? null,
         ...details,
         timings,
+        work: work ?? {},
+        memory: { ...memory, peak: process.resourceUsage().maxRSS * 1024 },
+        poolHash,
         method: name,
         preset,
         parameters,
@@ -72,6 +106,22 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
   };
 }
 
+function estimate<F extends FeatureKind>(definition: SelectorDefinition<F>, input: SelectionInput<F>): { input: number; work: number } {
+  const features: Partial<FeatureTypes> = input.features;
+  const given = Object.values(features).filter((feature) => feature !== undefined && feature !== null);
+  const arrays = given.map((feature) => ('rows' in feature ? feature.data : feature));
+  const bytes = arrays.map((array) => (isMapped(array) ? 0 : array.byteLength)); // pages of a file can be given back
+  const columns = features.embeddings?.columns ?? 0;
+  return {
+    input: bytes.reduce((sum, each) => sum + each, 0),
+    work: workBytes(definition, input.n, columns, input.budget),
+  };
+}
+
+function workBytes<F extends FeatureKind>(definition: SelectorDefinition<F>, n: number, d: number, budget: number): number {
+  return definition.workBytes?.(n, d, budget) ?? 24 * n;
+}
+
 function checkInput<F extends FeatureKind>(name: SelectorName, needs: readonly F[], input: SelectionInput<F>): void {
   const { n, budget, seed } = input;
   if (!Number.isSafeInteger(n) || n < 0 || n > 0x7fffffff) {
@@ -83,12 +133,15 @@ function checkInput<F extends FeatureKind>(name: SelectorName, needs: readonly F
   if (typeof seed !== 'bigint' && !Number.isSafeInteger(seed)) {
     throw new MendsetError('invalid-argument', `Expected a seed that is an integer but received ${seed}.`);
   }
+  if (input.ids && input.ids.length !== n) {
+    throw new MendsetError('invalid-argument', `Expected ids of ${n} records but received ${input.ids.length}.`);
+  }
   for (const kind of needs) {
     const feature: unknown = input.features?.[kind];
     if (feature === undefined || feature === null) {
       throw new MendsetError('invalid-argument', `Expected ${kind} because ${name} needs them, but the input has none.`);
     }
-    const rows = feature instanceof Float64Array ? feature.length : (feature as { rows: number }).rows;
+    const rows = ArrayBuffer.isView(feature) ? (feature as Float64Array).length : (feature as Matrix).rows;
     if (rows !== n) throw new MendsetError('invalid-argument', `Expected ${kind} for ${n} records but received ${rows}.`);
   }
 }

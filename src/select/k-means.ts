@@ -14,9 +14,17 @@ export interface KMeansOptions extends SelectOptions {
   readonly maxIterations?: number | undefined;
   /** default 4; the least inertia wins */
   readonly restarts?: number | undefined;
+  /** default greedy k-means++; `k-means||` (Bahmani et al. 2012; 5 rounds of 2 k candidates) is quicker for large k */
+  readonly start?: 'k-means++' | 'k-means||' | undefined;
+  /** rows (in a copy) and centroids of length 1 (Dhillon and Modha 2001); default false */
+  readonly spherical?: boolean | undefined;
+  /** default true; false: every row against every centroid in every pass. The result is the same */
+  readonly prune?: boolean | undefined;
+  /** default true: also the next nearest centroid of every row, by one more pass */
+  readonly second?: boolean | undefined;
   /** default 0 */
   readonly seed?: number | bigint | undefined;
-  /** k x d start instead of greedy k-means++ */
+  /** k x d start instead of one that is drawn */
   readonly centroids?: Matrix<Float64Array> | undefined;
 }
 
@@ -37,9 +45,14 @@ export interface KMeansResult {
   readonly labels: Int32Array;
   /** [n] Euclidean distance to the own centroid */
   readonly ownDistance: Float64Array;
-  /** [n] the next nearest centroid; -1 when k = 1 */
+  /** empty clusters that took the row farthest from its centroid */
+  readonly refilled: number;
+  /** row-centroid pairs of all passes, and those of them whose distance was computed */
+  readonly pairs: number;
+  readonly computedDistances: number;
+  /** [n] the next nearest centroid; -1 when k = 1; empty without `second` */
   readonly secondLabels: Int32Array;
-  /** [n] infinity when k = 1 */
+  /** [n] infinity when k = 1; empty without `second` */
   readonly secondDistance: Float64Array;
 }
 
@@ -50,7 +63,7 @@ export interface KMeansResult {
  * @example const { labels } = await kMeans(matrix(data, 1000, 50), { k: 10, seed: 42 });
  */
 export async function kMeans(x: Matrix, options: KMeansOptions): Promise<KMeansResult> {
-  const { k, maxIterations = 300, restarts = 4, seed = 0, centroids } = options;
+  const { k, maxIterations = 300, restarts = 4, seed = 0, centroids, start, spherical, prune, second } = options;
   requireRows(x);
   requireInteger('k', k, 1, x.rows);
   requireInteger('maxIterations', maxIterations, 0, 0x7fffffff);
@@ -61,6 +74,10 @@ export async function kMeans(x: Matrix, options: KMeansOptions): Promise<KMeansR
     maxIterations,
     restarts,
     seed: BigInt.asUintN(64, BigInt(seed)),
+    ...(start === undefined ? {} : { start }),
+    ...(spherical === undefined ? {} : { spherical }),
+    ...(prune === undefined ? {} : { prune }),
+    ...(second === undefined ? {} : { wantSecond: second }),
     ...(centroids ? { centroids: centroids.data } : {}),
   };
   const task = callNative(() =>

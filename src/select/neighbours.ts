@@ -1,5 +1,6 @@
 import type { Matrix } from '../core/matrix.ts';
-import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
+import { nearestNeighbours } from './nearest-neighbours.ts';
+import type { SelectOptions } from './selector.ts';
 
 /** Euclidean distance of every row to the mean of all rows. */
 export function distancesToMean(x: Matrix): Float64Array {
@@ -14,36 +15,15 @@ export function distancesToMean(x: Matrix): Float64Array {
   });
 }
 
-/** Distance evaluations (times coordinates) between two looks at the abort signal. */
-const WORK_PER_TURN = 2e7;
-
-/**
- * Mean distance of every row to its `count` nearest rows, itself included (n^2 d work: an ablation on reduced features, not a hot path).
- */
-export async function meanNeighbourDistances(x: Matrix, count: number, options: RunOptions = {}): Promise<Float64Array> {
-  const { data, rows: n, columns: d } = x;
-  const kept = Math.min(count, n);
-  const means = new Float64Array(n);
-  const rowsPerTurn = Math.max(1, Math.floor(WORK_PER_TURN / (n * d)));
-  for (let i = 0; i < n; i++) {
-    if (i % rowsPerTurn === 0) {
-      throwIfAborted(options.signal);
-      options.onProgress?.({ phase: 'density', done: i, total: n });
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    const least = new Float64Array(kept).fill(Number.POSITIVE_INFINITY); // ascending
-    for (let j = 0; j < n; j++) {
-      let square = 0;
-      for (let p = 0; p < d; p++) {
-        const difference = (data[i * d + p] as number) - (data[j * d + p] as number);
-        square += difference * difference;
-      }
-      let place = kept - 1;
-      if (square >= (least[place] as number)) continue;
-      for (; place > 0 && (least[place - 1] as number) > square; place--) least[place] = least[place - 1] as number;
-      least[place] = square;
-    }
-    means[i] = least.reduce((sum, square) => sum + Math.sqrt(square), 0) / kept;
-  }
-  return means;
+/** Mean distance of every row to its `count` nearest rows, itself (at 0) included. */
+export async function meanNeighbourDistances(x: Matrix, count: number, options: SelectOptions = {}): Promise<Float64Array> {
+  const kept = Math.min(count, x.rows);
+  const k = kept - 1;
+  if (k === 0) return new Float64Array(x.rows);
+  const { distances } = await nearestNeighbours(x, { ...options, k });
+  return Float64Array.from({ length: x.rows }, (_, i) => {
+    let sum = 0;
+    for (let at = i * k; at < (i + 1) * k; at++) sum += distances[at] as number;
+    return sum / kept;
+  });
 }

@@ -1,4 +1,6 @@
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { addon } from '../native/addon.ts';
+import { callNative } from '../native/native-error.ts';
 import { defineSelector } from './define-selector.ts';
 import type { Preset, Selector } from './selector.ts';
 
@@ -15,9 +17,18 @@ export function random(options: { readonly preset?: Preset | undefined } = {}): 
     preset,
     needs: [],
     parameters: {},
+    workBytes: (n, _d, budget) => 4 * (n + budget),
     async choose({ n, budget, seed }, _options, timed) {
-      const source = preset === 'paper' ? new PythonRandom(seed) : new RandomStream(seed, STREAM_IDS.random);
-      return { indices: await timed('choosing', () => source.permutation(n).slice(0, budget)) };
+      return { indices: await timed('choosing', () => permutationPrefix(n, budget, seed)) };
     },
   });
+
+  function permutationPrefix(n: number, count: number, seed: number | bigint): Int32Array {
+    if (preset === 'paper') return new PythonRandom(seed).permutation(n).slice(0, count);
+    if (n < NATIVE_FROM) return new RandomStream(seed, STREAM_IDS.random).permutation(n).slice(0, count);
+    return callNative(() => addon().permutationPrefix(BigInt.asUintN(64, BigInt(seed)), STREAM_IDS.random, 0, n, count));
+  }
 }
+
+/** Windows from which on the native engine draws: it gives the same permutation, and loading it costs more than small draws. */
+const NATIVE_FROM = 1 << 16;

@@ -1,6 +1,7 @@
 import type { Matrix } from '../core/matrix.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
 import { mixOfCluster, paperMixOfCluster, topOfCluster } from './cluster-choice.ts';
+import { clusterBytes } from './cluster-embeddings.ts';
 import { defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
 import { PAPER_REDUCTION_SEED } from './k-center.ts';
@@ -8,14 +9,17 @@ import { type KMeansResult, kMeans } from './k-means.ts';
 import { type MiniBatchKMeansResult, miniBatchKMeans } from './mini-batch-k-means.ts';
 import { distancesToMean, meanNeighbourDistances } from './neighbours.ts';
 import { pca } from './pca.ts';
+import { kMeansWork, neighbourWork, pcaWork } from './phase-work.ts';
 import type { Preset, SelectOptions, Selector } from './selector.ts';
 import { proportional, waterFill } from './water-fill.ts';
+import { neighbourBytes } from './work-bytes.ts';
 
 /**
  * How a cluster's quota is filled. `top`: the farthest from the centroid; `mix`: farthest and nearest by `boundaryRatio`. Ablations:
- * `global` adds the distance to the global mean, `density` divides by the mean distance to the 5 nearest, `random` ignores distance.
+ * `global` adds the distance to the global mean, `density` divides by the mean distance to the 5 nearest, `random` ignores distance (SAPS_random), `stratified` does so
+ * with quotas in proportion to the clusters' sizes.
  */
-export type SapsMode = 'top' | 'mix' | 'global' | 'density' | 'random';
+export type SapsMode = 'top' | 'mix' | 'global' | 'density' | 'random' | 'stratified';
 
 /** How the budget is shared over clusters. Only `equal-no-redistribute` may choose fewer records than the budget. */
 export type SapsAllocation = 'waterfill' | 'proportional' | 'equal-no-redistribute';
@@ -28,7 +32,7 @@ export interface SapsOptions {
   readonly mode?: SapsMode | undefined;
   /** 0 (centre only) .. 1 (boundary only, default) */
   readonly boundaryRatio?: number | undefined;
-  /** default `waterfill`; `paper`: `equal-no-redistribute` */
+  /** default `waterfill`; `paper`: `equal-no-redistribute`; mode `stratified`: `proportional` */
   readonly allocation?: SapsAllocation | undefined;
   /** of the PCA space; default 50 */
   readonly components?: number | undefined;
@@ -47,12 +51,13 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
   const paper = preset === 'paper';
   const { clusters = 10, boundaryRatio = 1, components = 50, restarts = 4 } = options;
   const mode: SapsMode = options.mode ?? (options.boundaryRatio === undefined ? 'top' : 'mix');
-  const allocation: SapsAllocation = options.allocation ?? (paper ? 'equal-no-redistribute' : 'waterfill');
+  const allocation: SapsAllocation =
+    options.allocation ?? (mode === 'stratified' ? 'proportional' : paper ? 'equal-no-redistribute' : 'waterfill');
   requireInteger('clusters', clusters, 1);
   requireInteger('components', components, 1);
   requireInteger('restarts', restarts, 1);
   requireNumber('boundaryRatio', boundaryRatio, 0, 1);
-  requireOneOf('mode', mode, ['top', 'mix', 'global', 'density', 'random']);
+  requireOneOf('mode', mode, ['top', 'mix', 'global', 'density', 'random', 'stratified']);
   requireOneOf('allocation', allocation, ['waterfill', 'proportional', 'equal-no-redistribute']);
 
   return defineSelector<'embeddings'>({
@@ -60,6 +65,8 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
     preset,
     needs: ['embeddings'],
     parameters: { clusters, mode, boundaryRatio, allocation, components, ...(paper ? {} : { restarts }) },
+    workBytes: (n, d) =>
+      32 * n + clusterBytes(n, d, { clusters, components }) + (mode === 'density' ? neighbourBytes(n, Math.min(components, d), 4) : 0),
     async choose({ n, budget, seed, features: { embeddings } }, runOptions, timed) {
       const warnings: string[] = [];
       const reduced = await timed('reduction', () => pca(embeddings, { ...runOptions, components }));
@@ -67,7 +74,9 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
       const points = reduced.projected;
       const k = Math.min(clusters, n);
       const grouped = await timed<KMeansResult | MiniBatchKMeansResult>('clustering', () =>
-        paper ? miniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions) : kMeans(points, { ...runOptions, k, restarts, seed }),
+        paper
+          ? miniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions)
+          : kMeans(points, { ...runOptions, k, restarts, seed, second: false }),
       );
       const members: number[][] = Array.from({ length: k }, () => []);
       for (const [i, label] of grouped.labels.entries()) (members[label] as number[]).push(i);
@@ -83,13 +92,13 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
         const source = paper ? new PythonRandom(seed) : new RandomStream(seed, STREAM_IDS.random);
         return members.flatMap((each, j) => {
           const quota = quotas[j] as number;
-          if (mode === 'random') return [...source.shuffle([...each]).slice(0, quota)];
+          if (mode === 'random' || mode === 'stratified') return [...source.shuffle([...each]).slice(0, quota)];
           if (mode !== 'mix') return topOfCluster(values, each, quota);
           return paper ? paperMixOfCluster(values, each, quota, boundaryRatio) : mixOfCluster(values, each, quota, boundaryRatio);
         });
       });
       if (chosen.length !== budget)
-        warnings.push(`${chosen.length} of ${budget} records were chosen: quotas of small clusters are not redistributed.`);
+        warnings.push(`${chosen.length} of ${budget} records were chosen: quotas are fixed for each cluster and not redistributed.`);
       if (new Set(chosen).size < chosen.length) warnings.push('The selection repeats records of clusters smaller than their quota.');
       return {
         indices: Int32Array.from(chosen),
@@ -98,6 +107,11 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
         quotas: Int32Array.from(quotas),
         inertia: grouped.inertia,
         engine: engineReport(runOptions),
+        work: {
+          reduction: pcaWork(n, embeddings.columns, points.columns),
+          ...('iterations' in grouped ? { clustering: kMeansWork(n, points.columns, k, grouped.iterations + 1) } : {}),
+          ...(mode === 'density' ? { scoring: neighbourWork(n, points.columns, Math.min(4, n - 1)) } : {}),
+        },
         warnings,
       };
     },

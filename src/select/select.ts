@@ -10,6 +10,8 @@ export interface SelectRequest<F extends FeatureKind = never> {
   /** the selection seed; default 0 */
   readonly seed?: number | bigint | undefined;
   readonly features: { readonly [K in F]: FeatureTypes[K] };
+  /** names of the records, one each; the result then names the chosen ones */
+  readonly ids?: readonly string[] | undefined;
 }
 
 /**
@@ -23,6 +25,6 @@ export async function selectIndices<F extends FeatureKind>(
   request: SelectRequest<F>,
   options: SelectOptions = {},
 ): Promise<Selection> {
-  const { n, budget, clip, seed = 0, features } = request;
-  return selector.select({ n, budget: resolveBudget(n, budget, { clip }), seed, features }, options);
+  const { n, budget, clip, seed = 0, features, ids } = request;
+  return selector.select({ n, budget: resolveBudget(n, budget, { clip }), seed, features, ids }, options);
 }

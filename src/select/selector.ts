@@ -11,12 +11,26 @@ export interface FeatureTypes {
   readonly toxicity: Float64Array;
   /** any other score named by the selector's parameter `score`, or the caller's own */
   readonly scores: Float64Array;
+  /** the caller's own stratum or class of each record, any integers */
+  readonly groups: Int32Array;
 }
 export type FeatureKind = keyof FeatureTypes;
 
 /** `principled`: exact budget, no duplicates, explicit order. `paper`: the published code's procedure with its quirks. */
 export type Preset = 'principled' | 'paper';
-export type SelectorName = 'random' | 'k-center' | 'grand' | 'ccs' | 'saps';
+export type SelectorName =
+  | 'random'
+  | 'uniform'
+  | 'stratified'
+  | 'k-center'
+  | 'grand'
+  | 'ccs'
+  | 'saps'
+  | 'facility-location'
+  | 'herding'
+  | 'moderate'
+  | 'd2'
+  | 'deduplicate';
 
 export interface SelectionInput<F extends FeatureKind = never> {
   /** records in the window */
@@ -25,6 +39,8 @@ export interface SelectionInput<F extends FeatureKind = never> {
   readonly budget: number;
   readonly seed: number | bigint;
   readonly features: { readonly [K in F]: FeatureTypes[K] };
+  /** names of the records, one each; the result then names the chosen ones */
+  readonly ids?: readonly string[] | undefined;
 }
 
 export interface SelectOptions extends RunOptions {
@@ -32,11 +48,23 @@ export interface SelectOptions extends RunOptions {
   readonly backend?: 'auto' | 'cpu' | 'plain' | 'cuda' | undefined;
   /** 0 or absent: `MENDSET_THREADS` or all cores; changes no bit of the result */
   readonly threads?: number | undefined;
+  /** bytes that input and work may take together; default 80 % of the memory that is free. Beyond it: `out-of-memory` before any work */
+  readonly memoryLimit?: number | undefined;
+  /** hash of the pool where the caller knows it; null: compute none. Default: SHA-256 over the bytes of the features */
+  readonly poolHash?: string | null | undefined;
+}
+
+/** What a phase computed, by formula: floating-point operations (a multiply-add counts 2) and bytes read and written at least. */
+export interface PhaseWork {
+  readonly flops: number;
+  readonly bytes: number;
 }
 
 export interface Selection {
   /** chosen records in selection order */
   readonly indices: Int32Array;
+  /** names of the chosen records in selection order; null when the input named none */
+  readonly ids: readonly string[] | null;
   /** [n] the score that ranked the records (for saps: distance to the own centroid); null when none did */
   readonly scores: Float64Array | null;
   /** [n] cluster or stratum of every record; -1 when it was left out before */
@@ -47,10 +75,20 @@ export interface Selection {
   readonly radii?: Float64Array;
   /** k-center: largest distance of a record to its nearest centre */
   readonly coverage?: number;
+  /** facility-location: [chosen] rise of the objective by each pick, never rising */
+  readonly gains?: Float64Array;
+  /** facility-location: the objective, the sum over all records of the similarity to the most similar chosen one */
+  readonly value?: number;
   /** k-means: sum of squared distances to the own centroid */
   readonly inertia?: number;
   /** milliseconds per phase */
   readonly timings: Readonly<Record<string, number>>;
+  /** by phase, for the phases that have a formula */
+  readonly work: Readonly<Record<string, PhaseWork>>;
+  /** bytes: what was estimated before the work, and the largest resident size of the process so far */
+  readonly memory: { readonly input: number; readonly work: number; readonly peak: number };
+  /** SHA-256 over the features' bytes (embeddings, gradientNorms, toxicity, scores, groups, in this order), or the caller's; null when asked for none */
+  readonly poolHash: string | null;
   readonly method: SelectorName;
   readonly preset: Preset;
   readonly parameters: Readonly<Record<string, unknown>>;
@@ -76,7 +114,9 @@ export interface Selector<F extends FeatureKind = never> {
   readonly preset: Preset;
   readonly needs: readonly F[];
   readonly parameters: Readonly<Record<string, unknown>>;
-  /** Rejects with `invalid-argument` for a wrong budget or feature and with `non-finite` for NaN or infinity. */
+  /** Bytes that selecting takes beside its input, for n records of d features; known before the input is read */
+  workBytes?(n: number, d: number, budget: number): number;
+  /** Rejects with `invalid-argument` for a wrong budget or feature and with `non-finite` for NaN or infinity, `out-of-memory` for what cannot fit. */
   select(input: SelectionInput<F>, options?: SelectOptions): Promise<Selection>;
 }
 

@@ -35,11 +35,47 @@ export type SelectorConfig =
       readonly method: 'saps';
       readonly clusters?: number;
       readonly allocation?: 'waterfill' | 'proportional' | 'equal-no-redistribute';
-      readonly mode?: 'global' | 'density' | 'random';
+      readonly mode?: 'global' | 'density' | 'random' | 'stratified';
       readonly components?: number;
-    });
+    })
+  | (SelectorBase & { readonly method: 'uniform' })
+  | (SelectorBase & {
+      readonly method: 'stratified';
+      readonly by?: 'cluster' | 'group';
+      readonly allocation?: 'proportional' | 'waterfill';
+      readonly clusters?: number;
+      readonly components?: number;
+    })
+  | (SelectorBase & {
+      readonly method: 'facility-location';
+      readonly metric?: 'cosine' | 'euclidean';
+      readonly space?: 'pca' | 'raw';
+      readonly components?: number;
+    })
+  | (SelectorBase & {
+      readonly method: 'herding';
+      readonly rule?: 'inner-product' | 'nearest';
+      readonly space?: 'pca' | 'raw';
+      readonly components?: number;
+    })
+  | (SelectorBase & {
+      readonly method: 'moderate';
+      readonly by?: 'cluster' | 'group';
+      readonly clusters?: number;
+      readonly components?: number;
+    })
+  | (SelectorBase & {
+      readonly method: 'd2';
+      readonly score?: ScoreName | 'given';
+      readonly neighbours?: number;
+      readonly forward?: number;
+      readonly reverse?: number;
+      readonly space?: 'pca' | 'raw';
+      readonly components?: number;
+    })
+  | (SelectorBase & { readonly method: 'deduplicate'; readonly threshold?: number; readonly fill?: boolean });
 
-/** What grand and ccs rank by. */
+/** What grand, ccs and d2 rank by. */
 export type ScoreName = 'gradient-norm' | 'el2n' | 'loss' | 'margin' | 'toxicity';
 export const SCORE_NAMES: readonly ScoreName[] = ['gradient-norm', 'el2n', 'loss', 'margin', 'toxicity'];
 
@@ -132,6 +168,8 @@ export interface StudyConfig {
 const presetKey = word(['principled', 'paper'] as const).default('principled');
 const selectorBase = { name: text('a label').optional(), preset: presetKey };
 
+const spaceShape = { space: word(['pca', 'raw'] as const).optional(), components: count(1).optional() };
+
 const selectorSchema = shorthand(
   'method',
   choice<SelectorConfig>('method', 'a selector', {
@@ -162,8 +200,51 @@ const selectorSchema = shorthand(
       method: z.literal('saps'),
       clusters: count(1).optional(),
       allocation: word(['waterfill', 'proportional', 'equal-no-redistribute'] as const).optional(),
-      mode: word(['global', 'density', 'random'] as const).optional(),
+      mode: word(['global', 'density', 'random', 'stratified'] as const).optional(),
       components: count(1).optional(),
+    }),
+    uniform: mapping('a selector', { ...selectorBase, method: z.literal('uniform') }),
+    stratified: mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('stratified'),
+      by: word(['cluster', 'group'] as const).optional(),
+      allocation: word(['proportional', 'waterfill'] as const).optional(),
+      clusters: count(1).optional(),
+      components: count(1).optional(),
+    }),
+    'facility-location': mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('facility-location'),
+      metric: word(['cosine', 'euclidean'] as const).optional(),
+      ...spaceShape,
+    }),
+    herding: mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('herding'),
+      rule: word(['inner-product', 'nearest'] as const).optional(),
+      ...spaceShape,
+    }),
+    moderate: mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('moderate'),
+      by: word(['cluster', 'group'] as const).optional(),
+      clusters: count(1).optional(),
+      components: count(1).optional(),
+    }),
+    d2: mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('d2'),
+      score: word(SCORE_NAMES).optional(),
+      neighbours: count(1).optional(),
+      forward: number({ min: 0 }).optional(),
+      reverse: number({ min: 0 }).optional(),
+      ...spaceShape,
+    }),
+    deduplicate: mapping('a selector', {
+      ...selectorBase,
+      method: z.literal('deduplicate'),
+      threshold: number({ min: -1, max: 1 }).optional(),
+      fill: flag().optional(),
     }),
   }),
 );

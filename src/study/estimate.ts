@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { paperFlopsPerToken } from '../repair/flops.ts';
+import type { SelectorName } from '../select/selector.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { makeRepair } from './make-repair.ts';
 import type { PlannedCell, StudyPlan } from './plan.ts';
@@ -19,6 +20,18 @@ interface Shape {
   readonly vocab: number;
   readonly context: number;
 }
+
+/** Selectors that embed the pool; all of a model share one pass. */
+const EMBEDDING_METHODS: ReadonlySet<SelectorName> = new Set([
+  'k-center',
+  'saps',
+  'stratified',
+  'facility-location',
+  'herding',
+  'moderate',
+  'd2',
+  'deduplicate',
+] as const);
 
 /** Predicts the work of a plan without loading a model: shapes come from config.json, lengths from the tokenizer. */
 export async function estimateStudy(plan: StudyPlan, inputs: StudyInputs, cells: readonly PlannedCell[]): Promise<StudyEstimate> {
@@ -52,7 +65,8 @@ export async function estimateStudy(plan: StudyPlan, inputs: StudyInputs, cells:
       repair += paperFlopsPerToken(makeRepair(cell.repairConfig), real) * tokensPerRecord * records * cell.repairConfig.training.epochs;
     }
     const kinds = new Set(plan.config.selectors.map((s) => s.method));
-    const passes = (kinds.has('k-center') || kinds.has('saps') ? 1 : 0) + (kinds.has('grand') ? 3 : 0);
+    const embedding = plan.config.selectors.some((s) => EMBEDDING_METHODS.has(s.method) && !('by' in s && s.by === 'group'));
+    const passes = (embedding ? 1 : 0) + (kinds.has('grand') ? 3 : 0) + (kinds.has('d2') ? 1 : 0);
     const windows = [...inputs.pools.values()].reduce((sum, p) => sum + p.records.length, 0);
     features += passes * 2 * parameters * tokensPerRecord * windows;
   }

@@ -66,16 +66,24 @@ export async function select<F extends FeatureKind>(
     warnings.push(...feature.warnings);
   }
   const { budget, clip, seed } = options;
+  const poolHash = sha256Hex(records.map((r) => r.hash));
   const selection = await selectIndices(
     selector,
-    { n: records.length, budget, clip, seed, features: features as { [K in F]: FeatureTypes[K] } },
-    options,
+    {
+      n: records.length,
+      budget,
+      clip,
+      seed,
+      features: features as { [K in F]: FeatureTypes[K] },
+      ids: records.map((r) => r.id),
+    },
+    { ...options, poolHash },
   );
   return {
     ...selection,
     warnings: [...warnings, ...selection.warnings],
-    ids: Array.from(selection.indices, (i) => records[i]?.id ?? ''),
-    poolHash: sha256Hex(records.map((r) => r.hash)),
+    ids: selection.ids ?? [],
+    poolHash,
     modelHash: (options.embeddings?.model ?? options.model)?.hash ?? null,
     phases: [...phases, ...ownPhases(selection)],
     featureFlops,

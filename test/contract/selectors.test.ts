@@ -2,11 +2,18 @@ import { describe, expect, it } from 'vitest';
 import type { Matrix } from '../../src/core/matrix.ts';
 import { RandomStream } from '../../src/core/random.ts';
 import { ccs } from '../../src/select/ccs.ts';
+import { d2 } from '../../src/select/d2.ts';
+import { deduplicate } from '../../src/select/deduplicate.ts';
+import { facilityLocation } from '../../src/select/facility-location.ts';
 import { grand } from '../../src/select/grand.ts';
+import { herding } from '../../src/select/herding.ts';
 import { kCenter } from '../../src/select/k-center.ts';
+import { moderate } from '../../src/select/moderate.ts';
 import { random } from '../../src/select/random.ts';
 import { saps } from '../../src/select/saps.ts';
 import type { AnySelector, FeatureTypes, SelectionInput } from '../../src/select/selector.ts';
+import { stratified } from '../../src/select/stratified.ts';
+import { uniform } from '../../src/select/uniform.ts';
 
 /** What a preset or option gives up on purpose. */
 type Guarantee = 'exact budget' | 'no duplicates' | 'depends on seed';
@@ -51,6 +58,10 @@ const cases: readonly Case[] = [
   { name: 'saps, density', selector: saps({ mode: 'density' }), skip: [fixedOrder] },
   { name: 'saps, random', selector: saps({ mode: 'random' }) },
   {
+    name: 'saps, stratified',
+    selector: saps({ mode: 'stratified' }),
+  },
+  {
     name: 'saps, equal quotas',
     selector: saps({ allocation: 'equal-no-redistribute' }),
     skip: [{ promise: 'exact budget', reason: 'the option loses what small clusters cannot fill' }, fixedOrder],
@@ -64,6 +75,35 @@ const cases: readonly Case[] = [
       { promise: 'depends on seed', reason: 'clustering is seeded with 42' },
     ],
   },
+  { name: 'uniform', selector: uniform(), skip: [fixedOrder] },
+  { name: 'stratified', selector: stratified() },
+  { name: 'stratified, evenly by group', selector: stratified({ by: 'group', allocation: 'waterfill' }) },
+  {
+    name: 'stratified, paper',
+    selector: stratified({ preset: 'paper' }),
+    skip: [{ promise: 'exact budget', reason: 'the published quotas are floored, but at least 1' }],
+  },
+  { name: 'facility-location', selector: facilityLocation(), skip: [fixedOrder] },
+  { name: 'facility-location, euclidean, pca', selector: facilityLocation({ metric: 'euclidean', space: 'pca' }), skip: [fixedOrder] },
+  { name: 'herding', selector: herding(), skip: [fixedOrder] },
+  { name: 'herding, nearest, pca', selector: herding({ rule: 'nearest', space: 'pca' }), skip: [fixedOrder] },
+  { name: 'herding, paper', selector: herding({ preset: 'paper' }), skip: [fixedOrder] },
+  { name: 'moderate', selector: moderate(), skip: [fixedOrder] },
+  { name: 'moderate by group', selector: moderate({ by: 'group' }), skip: [fixedOrder] },
+  {
+    name: 'moderate by group, paper',
+    selector: moderate({ by: 'group', preset: 'paper' }),
+    skip: [{ promise: 'exact budget', reason: 'the published window is rounded at both ends' }, fixedOrder],
+  },
+  { name: 'd2', selector: d2(), skip: [fixedOrder] },
+  { name: 'd2 by gradient norm, pca', selector: d2({ score: 'gradientNorm', space: 'pca' }), skip: [fixedOrder] },
+  { name: 'd2, paper', selector: d2({ preset: 'paper' }), skip: [fixedOrder] },
+  { name: 'deduplicate, filled', selector: deduplicate({ fill: true }), skip: [fixedOrder] },
+  {
+    name: 'deduplicate',
+    selector: deduplicate({ threshold: 0.999 }),
+    skip: [{ promise: 'exact budget', reason: 'duplicates are left out even where the budget asks for more' }, fixedOrder],
+  },
 ];
 
 function features(n: number, kind: 'distinct' | 'duplicates'): FeatureTypes {
@@ -73,7 +113,8 @@ function features(n: number, kind: 'distinct' | 'duplicates'): FeatureTypes {
   const data = Float32Array.from({ length: n * columns }, value);
   const embeddings: Matrix = { data, rows: n, columns };
   const scores = Float64Array.from({ length: n }, value);
-  return { embeddings, gradientNorms: scores, toxicity: scores.slice(), scores: scores.slice() };
+  const groups = Int32Array.from({ length: n }, (_, i) => (i * 7) % 5);
+  return { embeddings, gradientNorms: scores, toxicity: scores.slice(), scores: scores.slice(), groups };
 }
 
 function input(n: number, budget: number, seed = 43, kind: 'distinct' | 'duplicates' = 'distinct'): SelectionInput<keyof FeatureTypes> {
@@ -142,6 +183,28 @@ describe.each(cases)('$name', ({ selector, skip = [] }) => {
       /Expected .* because .* needs them/,
     );
     await expect(selector.select({ ...input(5, 2), n: 4 })).rejects.toThrow(/for 4 records but received 5/);
+  });
+
+  it('names what it chose, and says its pool, memory and work', async () => {
+    const given = input(60, 20);
+    const ids = Array.from({ length: 60 }, (_, i) => `r${i}`);
+    const selection = await selector.select({ ...given, ids });
+    expect(selection.ids).toEqual(Array.from(selection.indices, (i) => `r${i}`));
+    expect(selection.poolHash).toMatch(/^[0-9a-f]{64}$/);
+    expect((await selector.select(given, { poolHash: 'mine' })).poolHash).toBe('mine');
+    expect((await selector.select(given, { poolHash: null })).poolHash).toBe(null);
+    expect(selection.memory.work).toBe(selector.workBytes?.(60, 12, 20));
+    expect(selection.memory.input).toBe(60 * (12 * 4 + 3 * 8 + 4));
+    expect(selection.memory.peak).toBeGreaterThan(0);
+    for (const { flops, bytes } of Object.values(selection.work)) expect(Math.min(flops, bytes)).toBeGreaterThan(0);
+    await expect(selector.select({ ...given, ids: ['one'] })).rejects.toThrow(/ids of 60 records but received 1/);
+  });
+
+  it('refuses what cannot fit before any work', async () => {
+    await expect(selector.select(input(60, 20), { memoryLimit: 1000 })).rejects.toMatchObject({
+      code: 'out-of-memory',
+      message: expect.stringMatching(/fit into 1000 bytes \(the memory limit\) but it needs about/),
+    });
   });
 
   it('stops for an aborted signal', async () => {

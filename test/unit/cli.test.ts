@@ -76,7 +76,7 @@ describe('command line', () => {
       'Expected --seed to be a whole number of at least 0 but received "-1".',
       'Expected --threads to be a whole number between 1 and 1024 but received "0".',
       expect.stringMatching(/^Expected --out to be a file that can be written but no file can be created in '.*no' \(ENOENT\)/),
-      'Expected --method to be one of random, k-center, grand, ccs, saps but received "sap". Did you mean "saps"?',
+      'Expected --method to be one of random, k-center, grand, ccs, saps, uniform, stratified, facility-location, herding, moderate, d2, deduplicate but received "sap". Did you mean "saps"?',
       'Expected --budget to be a share above 0 and below 1 (0.5; 1.0 for all) or a whole number of records of at least 1 but received "0.5x".',
       expect.stringMatching(/^Expected --pool to be a file that exists but there is none at /),
     ]);

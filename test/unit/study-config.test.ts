@@ -58,7 +58,7 @@ evaluation: { toxicity: demo:prompts.jsonl }
     expect(found).toEqual([
       's.yaml:1:7: name: expected a name but received 3.',
       's.yaml:3:41: pool.window: expected a whole number of at least 1 or "auto" or "all" but received "many".',
-      's.yaml:4:21: selectors[1].method: expected method to be one of random, k-center, grand, ccs, saps but received "kcenter". Did you mean "k-center"?',
+      's.yaml:4:21: selectors[1].method: expected method to be one of random, k-center, grand, ccs, saps, uniform, stratified, facility-location, herding, moderate, d2, deduplicate but received "kcenter". Did you mean "k-center"?',
       's.yaml:5:41: repairs[0].learningRate: expected a number above 0 but received -1.',
       's.yaml:6:15: proportions[0]: expected a number above 0 and at most 1 but received 0.',
       's.yaml:6:18: proportions[1]: expected a number above 0 and at most 1 but received 1.5.',

@@ -76,7 +76,7 @@ async function profileSelect(context: CommandContext, trace: Trace): Promise<Pro
   return {
     phases: outcome.summary.phases,
     flops: outcome.summary.featureFlops,
-    document: { selection: selectDocument(outcome, prepared.pairs) },
+    document: { selection: selectDocument(outcome) },
   };
 }
 

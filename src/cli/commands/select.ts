@@ -20,7 +20,7 @@ export async function run(context: CommandContext): Promise<number> {
   const { summary } = outcome;
   const phases = summary.phases.map((p) => `${p.phase} ${p.seconds.toFixed(3)} s`).join(', ');
   result(
-    { ...selectDocument(outcome, prepared.pairs), out: out ?? null },
+    { ...selectDocument(outcome), out: out ?? null },
     `${chosen.length} of ${prepared.count} records chosen by ${summary.method} in ${summary.seconds.toFixed(3)} s (${phases})${out === undefined ? '' : `\nrecords  ${out}`}`,
   );
   return 0;

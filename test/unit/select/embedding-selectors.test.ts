@@ -108,7 +108,7 @@ describe('clustering', () => {
       const [before, here] = [selection.indices[at - 1] as number, selection.indices[at] as number];
       if (clusters[at] === clusters[at - 1]) expect(selection.scores?.[before]).toBeGreaterThanOrEqual(selection.scores?.[here] as number);
     }
-    expect(Object.keys(selection.timings)).toEqual(['reduction', 'clustering', 'scoring', 'choosing']);
+    expect(Object.keys(selection.timings)).toEqual(['reduction', 'clustering', 'scoring', 'choosing', 'hash']);
   });
   it('saps with all embeddings equal says so and still fills the budget', async () => {
     const selection = await saps().select({

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PythonRandom } from '../../../src/core/random.ts';
+import { PythonRandom, RandomStream } from '../../../src/core/random.ts';
 import { ccs, defaultBeta } from '../../../src/select/ccs.ts';
 import { grand } from '../../../src/select/grand.ts';
 import { random } from '../../../src/select/random.ts';
@@ -10,6 +10,11 @@ describe('random', () => {
     const selection = await random().select({ n: 10, budget: 4, seed: 43, features: {} });
     expect([...selection.indices]).toEqual([0, 9, 3, 2]);
     expect(selection).toMatchObject({ method: 'random', preset: 'principled', seed: '43', budget: 4, backend: null, warnings: [] });
+  });
+  it('draws the same permutation in a large window', async () => {
+    const n = 70_001;
+    const { indices } = await random().select({ n, budget: 5000, seed: 43, features: {} });
+    expect(indices).toEqual(new RandomStream(43, 2).permutation(n).slice(0, 5000));
   });
   it('paper: takes the first of the Python shuffle', async () => {
     const selection = await random({ preset: 'paper' }).select({ n: 10, budget: 4, seed: 43, features: {} });
@@ -101,5 +106,27 @@ describe('selectIndices', () => {
   });
   it('rejects instead of throwing', async () => {
     await expect(selectIndices(random(), { n: 10, budget: { count: 11 }, features: {} })).rejects.toThrow(/at most 10/);
+  });
+});
+
+describe('ccs in a large window', () => {
+  const n = 70_000; // sorted and drawn by the engine; one record dropped: by TypeScript
+  it.each([
+    ['high', 'gradientNorm', (u: number) => u ** 3],
+    ['low', 'margin', (u: number) => u - 0.5],
+    ['ties', 'loss', (u: number) => Math.floor(5 * u)],
+    ['equal', 'loss', () => 2],
+  ] as const)('%s: the same as the plain form', async (_name, score, map) => {
+    const stream = new RandomStream(5, 2);
+    const scores = Float64Array.from({ length: n }, () => map(stream.uniform()));
+    const features = { scores, gradientNorms: scores };
+    const selector = ccs({ score, beta: 0.15, nonFinite: 'drop' });
+    const native = await selector.select({ n, budget: 9000, seed: 7, features });
+    const longer = Float64Array.from([...scores, Number.NaN]);
+    const plain = await selector.select({ n: n + 1, budget: 9000, seed: 7, features: { scores: longer, gradientNorms: longer } });
+    expect(plain.dropped).toBe(1);
+    expect(native.indices).toEqual(plain.indices);
+    expect(native.clusters).toEqual(plain.clusters?.slice(0, n));
+    expect(native.quotas).toEqual(plain.quotas);
   });
 });
