@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+
+/** Seconds of processor time that the whole machine has spent; null where the system does not say. */
+function machineBusy() {
+  try {
+    const fields = readFileSync('/proc/stat', 'latin1').split('\n', 1)[0].trim().split(/\s+/).slice(1, 9).map(Number);
+    return (fields.reduce((sum, value) => sum + value, 0) - fields[3] - fields[4]) / 100;
+  } catch {
+    return null;
+  }
+}
+
+function ownBusy() {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** Runs `work` and says its wall time, its processor time and how many cores other processes kept busy meanwhile (null where the system does not say). */
+export async function timed(work) {
+  const [machine, own, start] = [machineBusy(), ownBusy(), performance.now()];
+  const result = await work();
+  const seconds = (performance.now() - start) / 1000;
+  const processorSeconds = ownBusy() - own;
+  const foreign = machine === null ? null : Math.max(0, machineBusy() - machine - processorSeconds) / Math.max(seconds, 1e-9);
+  return { result, seconds, processorSeconds, foreign };
+}
