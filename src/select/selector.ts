@@ -1,5 +1,6 @@
 import type { Matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
+import type { FeatureKind } from '../features/feature.ts';
 
 /** What a selector may need, one entry per record of the window. */
 export interface FeatureTypes {
@@ -14,7 +15,7 @@ export interface FeatureTypes {
   /** the caller's own stratum or class of each record, any integers */
   readonly groups: Int32Array;
 }
-export type FeatureKind = keyof FeatureTypes;
+export type { FeatureKind };
 
 /** `principled`: exact budget, no duplicates, explicit order. `paper`: the published code's procedure with its quirks. */
 export type Preset = 'principled' | 'paper';

@@ -5,7 +5,8 @@
 //   Pointers inside argument structs are *device* pointers of the backend's own allocator (for the CPU: host memory).
 //   A pointer marked "nullable" may be NULL: the input is absent or the output is not wanted. Every other pointer is required.
 //   Token sequences are packed without padding: sample s owns rows offsets[s] .. offsets[s+1]-1 of every [rows, *] matrix.
-//   Operations never allocate; scratch comes from ms_context's workspace, sized by `workspace_bytes` before the first run.
+//   Operations do not allocate per call; scratch comes from the ms_context's own workspace, which
+//   grows only when an operation starts that needs more than any before it.
 //   Gradients "accumulate" (+=) unless `beta` says otherwise (0 = overwrite without reading, 1 = accumulate).
 //   Reductions have a fixed order that does not depend on the number of threads: same inputs, same bits.
 //   Letters: n rows, d features, k centres, B samples, T tokens, C channels, H heads, V vocabulary.
