@@ -114,7 +114,8 @@ struct StepResult {
   double flops = 0;
 };
 
-// Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL).
+// Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL;
+// the model itself: a copy of its head as it is now).
 class Trainer;
 Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options, std::shared_ptr<Trainer>* out);
 // *result is complete when the task has finished; a task that is dropped half-way leaves weights as they were before the step

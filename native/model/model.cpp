@@ -168,6 +168,24 @@ Status Model::copy(std::shared_ptr<Model>* out) const {
   return {};
 }
 
+Status Model::copy_head(std::shared_ptr<Model>* out) const {
+  const int tensor = map_.head.weight;
+  const TensorInfo& info = tensors_[static_cast<size_t>(tensor)];
+  auto copy = std::make_shared<Model>();
+  copy->backend_ = backend_;
+  copy->architecture_ = architecture_;
+  copy->tensors_ = {info};
+  copy->offsets_ = {0};
+  copy->map_.head = map_.head;
+  copy->map_.head.weight = 0;
+  copy->elements_ = round_up(info.count);
+  MS_TRY(copy->allocate());
+  const size_t bytes = static_cast<size_t>(info.count) * sizeof(float);
+  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), copy->data(), weight(tensor), bytes), "copy"));
+  *out = std::move(copy);
+  return {};
+}
+
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out) { return model->copy(out); }
 
 const Backend& model_backend(const Model& model) { return *model.backend(); }

@@ -50,6 +50,8 @@ class Model {
                                        const std::string& prefix);
   Status allocate();
   Status copy(std::shared_ptr<Model>* out) const;
+  // The head alone, as it is now: all that a reference whose hidden states are known is needed for. It has no other tensors.
+  Status copy_head(std::shared_ptr<Model>* out) const;
 
   const std::shared_ptr<Backend>& backend() const { return backend_; }
   const Architecture& architecture() const { return architecture_; }

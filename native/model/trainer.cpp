@@ -84,7 +84,9 @@ Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr
     return failure(Code::invalid_argument, "epsilon must be positive and weight_decay not negative, got %g and %g.",
                    static_cast<double>(options.epsilon), static_cast<double>(options.weight_decay));
   }
-  *out = std::make_shared<Trainer>(model, reference, options);
+  std::shared_ptr<Model> frozen = reference;
+  if (reference == model) MS_TRY(model->copy_head(&frozen));
+  *out = std::make_shared<Trainer>(model, std::move(frozen), options);
   return {};
 }
 

@@ -67,6 +67,7 @@ const repairOptions = [
   option('--kl <weight>', 'add a KL term of this weight against the original model'),
   option('--normal <file>', 'ordinary texts for the KL term'),
   option('--generate-normal <n>', 'sample so many ordinary texts from the model instead'),
+  option('--references <dir>', 'keep what the original model says about the texts here, for later repairs of it'),
   option('--validation <n|file>', 'records held back from the end of the data, or a file of them (default 64, at most a fifth)'),
   option('--preset <name>', 'principled (default) or paper'),
   option('--learning-rate <x>', 'default: the published value of the method'),

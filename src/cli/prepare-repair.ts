@@ -9,6 +9,7 @@ import { dpo } from '../repair/dpo.ts';
 import { irepair } from '../repair/irepair.ts';
 import type { RepairMethod } from '../repair/method.ts';
 import type { RepairOptions } from '../repair/options.ts';
+import { ReferenceCache } from '../repair/reference-cache.ts';
 import { repair } from '../repair/repair.ts';
 import type { RepairResult, StepLog } from '../repair/result.ts';
 import type { CommandContext } from './command-context.ts';
@@ -39,6 +40,9 @@ export async function prepareRepair({ options, shared, signal }: CommandContext)
   if (kl && normalPath === undefined && generate === undefined)
     options.problem('Expected --normal FILE or --generate-normal N, because the KL term compares the models on ordinary texts.');
   if (!kl && options.has('normal')) options.refuse(['normal', 'generateNormal'], 'without --kl');
+  const referenceFolder = options.text('references');
+  if (methodName && methodName !== 'dpo' && !kl) options.refuse(['references'], `with --method ${methodName} without --kl`);
+  if (referenceFolder !== undefined) await options.output(referenceFolder, 'folder', 'references');
   const beta = options.number('beta', { above: 0 });
   if (methodName && methodName !== 'dpo') options.refuse(['beta'], `with --method ${methodName}`);
   const slice = options.countOr('slice', ['most-sensitive', 'least-sensitive', 'fixed'] as const, 0);
@@ -94,6 +98,7 @@ export async function prepareRepair({ options, shared, signal }: CommandContext)
         signal: run.signal,
         onProgress: run.onProgress,
       });
+      using references = referenceFolder === undefined ? null : new ReferenceCache({ folder: referenceFolder });
       const result = await repair(
         loaded,
         {
@@ -108,6 +113,7 @@ export async function prepareRepair({ options, shared, signal }: CommandContext)
           ...settings,
           ...(optimizer ? { optimizer: { kind: optimizer } } : {}),
           ...(generate === undefined ? {} : { generateNormal: { count: generate } }),
+          ...(references ? { references } : {}),
           ...run,
           ...(onStep ? { onStep } : {}),
         },

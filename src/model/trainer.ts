@@ -34,7 +34,10 @@ export class Trainer {
   readonly model: LanguageModel;
   readonly #native: NativeTrainer;
 
-  /** `reference` supplies the frozen head of the KL term; it must have the model's vocabulary. */
+  /**
+   * `reference` supplies the frozen head of the KL term; it must have the model's vocabulary. The model itself: a copy of its head
+   * as it is now.
+   */
   constructor(model: LanguageModel, options: { reference?: LanguageModel | undefined; optimizer?: NativeOptimizerOptions } = {}) {
     this.model = model;
     this.#native = callNative(() =>

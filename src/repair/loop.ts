@@ -95,8 +95,8 @@ async function runStep(
   state: RunState,
   hooks: LoopHooks,
 ): Promise<StepLog> {
-  const kl = await objective.klTerm(normal, hooks);
   const start = performance.now();
+  const kl = await objective.klTerm(normal);
   const learningRate = learningRateAt(state.step, options.learningRate, options.warmupSteps);
   const request = {
     ...objective.repairTerm(pairs),
@@ -152,9 +152,8 @@ async function runValidation(
 ): Promise<void> {
   if (data.validation.length === 0) return;
   const start = performance.now();
-  const referenceBefore = objective.seconds;
   const { flops, ...losses } = await validate(trainer, objective, method, options, data.validation, data.normalValidation, hooks);
-  state.seconds.validation += (performance.now() - start) / 1000 - (objective.seconds - referenceBefore);
+  state.seconds.validation += (performance.now() - start) / 1000;
   state.flops += flops;
   if (!Number.isFinite(losses.loss)) throw nonFinite(state, losses);
   state.validatedExamples = state.examples;

@@ -14,9 +14,8 @@ export class Objective {
   readonly #method: RepairMethod;
   readonly #options: ResolvedOptions;
   readonly #references: ReferenceCache;
-  /** The original model: a copy while the policy changes */
-  readonly #reference: LanguageModel | null;
   readonly #context: number;
+  readonly #width: number;
   readonly #dpo = new Map<PreparedPair, { chosen: number; rejected: number }>();
   /** Seconds and FLOPs spent on the original model so far */
   seconds = 0;
@@ -26,18 +25,21 @@ export class Objective {
     method: RepairMethod,
     options: ResolvedOptions,
     references: ReferenceCache,
-    reference: LanguageModel | null,
-    context: number,
+    shape: { readonly context: number; readonly width: number },
   ) {
     this.#method = method;
     this.#options = options;
     this.#references = references;
-    this.#reference = reference;
-    this.#context = context;
+    this.#context = shape.context;
+    this.#width = shape.width;
   }
 
-  /** DPO: log-probabilities of all pairs under `original`, which must not have been changed yet. */
-  async prepare(original: LanguageModel, pairs: readonly PreparedPair[], run: RunOptions): Promise<void> {
+  /**
+   * What `original`, which must not have been changed yet, says about the texts that will be read: log-probabilities of all pairs
+   * (DPO) and hidden states of the normal texts (KL).
+   */
+  async prepare(original: LanguageModel, pairs: readonly PreparedPair[], normal: readonly TokenSequence[], run: RunOptions): Promise<void> {
+    if (this.#method.kl) await this.#timed(original, () => this.#references.prepareHidden(original, normal, run));
     if (this.#method.loss !== 'dpo') return;
     const sequences = pairs.flatMap((p) => [p.chosen, p.rejected as TokenSequence]);
     const sums = await this.#timed(original, () => this.#references.logProbs(original, sequences, run));
@@ -65,11 +67,10 @@ export class Objective {
   }
 
   /** The KL term on normal texts; nothing without one. */
-  async klTerm(normal: readonly TokenSequence[], run: RunOptions): Promise<StepRequest> {
+  async klTerm(normal: readonly TokenSequence[]): Promise<StepRequest> {
     const { kl } = this.#method;
-    const reference = this.#reference;
-    if (!kl || !reference) return {};
-    const referenceHidden = await this.#timed(reference, () => this.#references.hidden(reference, normal, { signal: run.signal }));
+    if (!kl) return {};
+    const referenceHidden = await this.#references.hidden(normal, this.#width);
     return { weightKl: kl.weight, klDirection: kl.direction, normal: pack(normal), referenceHidden };
   }
 

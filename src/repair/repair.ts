@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { sha256Hex } from '../core/hash.ts';
 import type { LanguageModel } from '../model/language-model.ts';
@@ -13,7 +14,8 @@ import { type RepairOptions, type ResolvedOptions, resolveOptions } from './opti
 import { ReferenceCache } from './reference-cache.ts';
 import { type PreparedData, prepareData, type RepairData } from './repair-data.ts';
 import type { RepairResult } from './result.ts';
-import { newRunState, type RunState, RunStateFolder } from './run-state.ts';
+import { newRunState, REFERENCES, type RunState, RunStateFolder } from './run-state.ts';
+import { usedNormalTexts } from './schedule.ts';
 
 /** Steps between two states of a run with a checkpoint folder. */
 const DEFAULT_EVERY_STEPS = 250;
@@ -44,12 +46,15 @@ export async function repair(
   warnings.push(...prepared.warnings);
   const fingerprint = runFingerprint(model, method, resolved, prepared);
 
-  using reference = method.kl ? model.copy() : null;
-  using trainer = new Trainer(model, { reference: reference ?? undefined, optimizer: resolved.optimizer });
   // weights without a hash cannot be told from others, so nothing that was kept for others may serve them
-  const references = model.hash === null ? new ReferenceCache() : (options.references ?? new ReferenceCache());
-  const objective = new Objective(method, resolved, references, reference, model.summary.context);
-  await objective.prepare(model, [...prepared.train, ...prepared.validation], options);
+  const shared = model.hash === null ? undefined : options.references;
+  const beside = model.hash === null ? undefined : options.checkpoint?.directory;
+  using own = shared ? null : new ReferenceCache({ folder: beside === undefined ? undefined : join(beside, REFERENCES) });
+  const objective = new Objective(method, resolved, shared ?? (own as ReferenceCache), model.summary);
+  const texts = method.kl ? usedNormalTexts(prepared.normal, prepared.train.length, resolved) : [];
+  await objective.prepare(model, [...prepared.train, ...prepared.validation], [...texts, ...prepared.normalValidation], options);
+  // the original's final norm and head are all that a step needs of it from here on
+  using trainer = new Trainer(model, { reference: method.kl ? model : undefined, optimizer: resolved.optimizer });
 
   const folder = options.checkpoint ? new RunStateFolder(options.checkpoint.directory, fingerprint) : null;
   const resumed = folder && options.resume ? await folder.read(model, trainer) : null;

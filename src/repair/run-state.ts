@@ -68,6 +68,8 @@ interface StateFile {
 
 /** Names the other files of the folder; without it there is nothing to resume. */
 export const STATE_FILE = 'state.json';
+/** What the original model says about the run's texts, where no other folder is given for it. */
+export const REFERENCES = 'references';
 const OWN_ENTRY = /^(weights-\d+|best-\d+|optimizer-\d+\.safetensors)$/;
 
 /**
@@ -162,10 +164,11 @@ export class RunStateFolder {
 /** Removes what {@link RunStateFolder} wrote, and the folder when nothing else is in it. */
 export async function removeRunState(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => []);
+  const isOwn = (name: string) => name === STATE_FILE || name === REFERENCES || OWN_ENTRY.test(name);
   for (const name of names) {
-    if (name === STATE_FILE || OWN_ENTRY.test(name)) await rm(join(directory, name), { recursive: true, force: true });
+    if (isOwn(name)) await rm(join(directory, name), { recursive: true, force: true });
   }
-  if (names.every((name) => name === STATE_FILE || OWN_ENTRY.test(name))) await rm(directory, { recursive: true, force: true });
+  if (names.every(isOwn)) await rm(directory, { recursive: true, force: true });
 }
 
 /** Overwrites the model's weights with those of a checkpoint of the same shape. */

@@ -1,5 +1,6 @@
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
-import type { RepairPreset, TrainingOrder } from './options.ts';
+import type { TokenSequence } from '../model/sequences.ts';
+import type { RepairPreset, ResolvedOptions, TrainingOrder } from './options.ts';
 
 /** lr * min(1, (s + 1) / (warmup + 1)), s counted from 0: the first step already moves, by lr / (warmup + 1). */
 export function learningRateAt(step: number, learningRate: number, warmupSteps: number): number {
@@ -55,4 +56,17 @@ function paperDraws(n: number, size: number, seed: number): NormalDraws {
       return batches[stepInEpoch] as Int32Array;
     },
   };
+}
+
+/** The normal texts that a run on `records` training records can read before its step or epoch limit ends it, each once. */
+export function usedNormalTexts(normal: readonly TokenSequence[], records: number, options: ResolvedOptions): TokenSequence[] {
+  const perEpoch = Math.ceil(records / options.batchSize);
+  const steps = Math.min(options.maxSteps ?? Number.POSITIVE_INFINITY, options.epochs * perEpoch);
+  const draws = normalDraws(normal.length, options.batchSize, options.seed, options.preset);
+  const used = new Set<number>();
+  for (let step = 0; step < steps && used.size < normal.length; step++) {
+    const drawn = draws.at(step, step % perEpoch);
+    for (let i = 0; i < drawn.length; i++) used.add(drawn[i] as number);
+  }
+  return [...used].sort((a, b) => a - b).map((i) => normal[i] as TokenSequence);
 }

@@ -49,7 +49,7 @@ export async function validate(
   const batches = chunks(normal, options.evalBatchSize);
   for (const batch of batches) {
     const result = await trainer.step(
-      { loss: 'none', weightRepair: 0, ...(await objective.klTerm(batch, run)), update: false },
+      { loss: 'none', weightRepair: 0, ...(await objective.klTerm(batch)), update: false },
       { signal: run.signal },
     );
     klSum += result.lossKl;

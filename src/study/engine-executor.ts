@@ -101,6 +101,7 @@ export class EngineExecutor implements StudyExecutor {
 
   dispose(): void {
     this.#resident?.model.dispose();
+    this.#resident?.references.dispose();
     this.#resident = null;
   }
 
@@ -110,7 +111,11 @@ export class EngineExecutor implements StudyExecutor {
     // the plan keeps paths as they were written, the inputs have them absolute
     const { path } = this.#inputs.config.models.find((m) => m.name === config.name) as ModelConfig;
     const model = await LanguageModel.load(path, { backend: this.#options.backend, threads: this.#options.threads, ...options });
-    this.#resident = { name: config.name, model, references: new ReferenceCache() };
+    this.#resident = {
+      name: config.name,
+      model,
+      references: new ReferenceCache({ folder: join(this.#options.directory, 'cache', 'references') }),
+    };
     return this.#resident;
   }
 

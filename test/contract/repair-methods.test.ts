@@ -225,7 +225,8 @@ describe('references', () => {
     expect(tokens).toBeGreaterThan(1000);
     expect(await once(references)).toEqual(first);
     expect(references.computedTokens).toBe(tokens);
-    expect(await once(new ReferenceCache({ maxBytes: 0 }))).toEqual(first);
+    using inFiles = new ReferenceCache({ maxBytes: 0 });
+    expect(await once(inFiles)).toEqual(first);
   });
   it('of another model are refused, and weights without a hash neither use nor fill them', async () => {
     const references = new ReferenceCache();

@@ -48,7 +48,7 @@ async function run(
     snapshot: () => void events.push('*'),
   };
   const state = newRunState(3);
-  const objective = new Objective(method, resolved, new ReferenceCache(), null, 64);
+  const objective = new Objective(method, resolved, new ReferenceCache(), { context: 64, width: 8 });
   const stopped = await runLoop(trainer, objective, method, resolved, data, undefined, state, hooks);
   return { stopped, state, events: events.join(''), rates };
 }

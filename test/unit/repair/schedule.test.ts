@@ -3,8 +3,9 @@ import { dapt } from '../../../src/repair/dapt.ts';
 import { dpo } from '../../../src/repair/dpo.ts';
 import { forwardFlopsPerToken, paperFlopsPerToken } from '../../../src/repair/flops.ts';
 import { irepair } from '../../../src/repair/irepair.ts';
+import type { ResolvedOptions } from '../../../src/repair/options.ts';
 import { resolveOptions } from '../../../src/repair/options.ts';
-import { learningRateAt, normalDraws, trainingOrder } from '../../../src/repair/schedule.ts';
+import { learningRateAt, normalDraws, trainingOrder, usedNormalTexts } from '../../../src/repair/schedule.ts';
 
 describe('learning rate', () => {
   it('starts at lr / (warmup + 1), rises linearly and stays', () => {
@@ -114,5 +115,16 @@ describe('options', () => {
         ]),
       }) as Error,
     );
+  });
+});
+
+describe('the normal texts of a run', () => {
+  const normal = Array.from({ length: 50 }, (_, i) => ({ ids: Int32Array.of(i, i), mask: Uint8Array.of(0, 1) }));
+  it.each(['principled', 'paper'] as const)('are those that its steps draw, each once (%s)', (preset) => {
+    const options = { preset, batchSize: 4, epochs: 2, maxSteps: 7, seed: 202 } as ResolvedOptions;
+    const draws = normalDraws(50, 4, 202, preset);
+    const drawn = new Set(Array.from({ length: 7 }, (_, step) => Array.from(draws.at(step, step % 5))).flat());
+    expect(usedNormalTexts(normal, 20, options).map(({ ids }) => ids[0])).toEqual([...drawn].sort((a, b) => a - b));
+    expect(usedNormalTexts(normal, 4000, { ...options, maxSteps: null })).toHaveLength(50);
   });
 });
