@@ -17,7 +17,7 @@ import type { ModelConfig, RepairConfig } from './config.ts';
 import type { CellOutcome, Sample, StudyExecutor } from './executor.ts';
 import { makeRepair, repairOptions, repairSummary } from './make-repair.ts';
 import { makeSelector } from './make-selector.ts';
-import type { PlannedCell } from './plan.ts';
+import { type PlannedCell, windowKey } from './plan.ts';
 import { select, selectionSummary, textScoring } from './select-records.ts';
 import type { StudyInputs } from './study-inputs.ts';
 
@@ -121,8 +121,8 @@ export class EngineExecutor implements StudyExecutor {
 
   /** The window of the cell's pool; an automatic window is measured once for each model and repair. */
   async #pool(cell: PlannedCell, config: RepairConfig, options: RunOptions): Promise<Pool> {
-    const pool = this.#inputs.pools.get(cell.seed as number) as Pool;
-    if (this.#inputs.config.pool.window !== 'auto') return pool;
+    const pool = this.#inputs.pools.get(windowKey(cell.seed as number, cell.window)) as Pool;
+    if (cell.window !== 'auto') return pool;
     const size = await this.#automaticWindow(cell, config, options);
     return { ...pool, records: pool.records.slice(0, size) };
   }
@@ -134,7 +134,7 @@ export class EngineExecutor implements StudyExecutor {
     const kept = await readFile(path, 'utf8').catch(() => null);
     if (kept !== null) return (JSON.parse(kept) as { window: number }).window;
     const { model, references } = await this.#load(cell.modelConfig, options);
-    const pool = pools.get(study.seeds[0] as number) as Pool;
+    const pool = pools.get(windowKey(study.seeds[0] as number, 'auto')) as Pool;
     using trial = model.copy();
     const { examples, stoppedBecause } = await repair(
       trial,

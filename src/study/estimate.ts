@@ -4,7 +4,7 @@ import { paperFlopsPerToken } from '../repair/flops.ts';
 import type { SelectorName } from '../select/selector.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { makeRepair } from './make-repair.ts';
-import type { PlannedCell, StudyPlan } from './plan.ts';
+import { type PlannedCell, type StudyPlan, windowKey } from './plan.ts';
 import type { StudyInputs } from './study-inputs.ts';
 
 export interface StudyEstimate {
@@ -61,7 +61,7 @@ export async function estimateStudy(plan: StudyPlan, inputs: StudyInputs, cells:
     for (const cell of cells.filter((c) => c.model === model.name)) {
       evaluation += perEvaluation;
       if (!cell.repairConfig || cell.seed === null) continue;
-      const records = Math.floor(cell.proportion * (inputs.pools.get(cell.seed)?.records.length ?? 0));
+      const records = Math.floor(cell.proportion * (inputs.pools.get(windowKey(cell.seed, cell.window))?.records.length ?? 0));
       repair += paperFlopsPerToken(makeRepair(cell.repairConfig), real) * tokensPerRecord * records * cell.repairConfig.training.epochs;
     }
     const kinds = new Set(plan.config.selectors.map((s) => s.method));

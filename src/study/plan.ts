@@ -1,5 +1,6 @@
 import { contentKey } from './cell-key.ts';
 import type { CellPlace } from './cell-result.ts';
+import { isExcluded, repairOf, selectorOf, windowOf } from './cell-rules.ts';
 import type { ModelConfig, RepairConfig, SelectorConfig, StudyConfig } from './config.ts';
 
 /** What the files of a study contain, as far as planning needs it. */
@@ -9,7 +10,23 @@ export interface StudyFacts {
   /** SHA-256 of the normal texts, prompts, running text, last-word texts and scorer, where configured */
   readonly fileHashes: Readonly<Record<string, string>>;
   /** By data seed: hash and size of the shuffled window; for `window: auto` of all training records */
-  readonly pools: Readonly<Record<number, { readonly hash: string; readonly size: number }>>;
+  readonly pools: Readonly<Record<number, WindowFacts>>;
+  /** The same by `seed:window` for windows that an override names */
+  readonly windows?: Readonly<Record<string, WindowFacts>> | undefined;
+}
+
+interface WindowFacts {
+  readonly hash: string;
+  readonly size: number;
+}
+
+/** The window of one data seed. */
+export function windowFacts(config: StudyConfig, facts: StudyFacts, seed: number, window: StudyConfig['pool']['window']): WindowFacts {
+  return (window === config.pool.window ? facts.pools[seed] : facts.windows?.[windowKey(seed, window)]) as WindowFacts;
+}
+
+export function windowKey(seed: number, window: StudyConfig['pool']['window']): string {
+  return `${seed}:${window}`;
 }
 
 export interface PlannedCell extends CellPlace {
@@ -21,6 +38,7 @@ export interface PlannedCell extends CellPlace {
   readonly modelHash: string;
   readonly selectorConfig: SelectorConfig | null;
   readonly repairConfig: RepairConfig | null;
+  readonly window: StudyConfig['pool']['window'];
   readonly poolHash: string | null;
   /** Key of the selection, which all repairs of the same model and pool share; null without selection */
   readonly selectionKey: string | null;
@@ -46,9 +64,13 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
     runningText: unplaced(config.evaluation.runningText),
     lastWord: unplaced(config.evaluation.lastWord),
   };
-  const add = (place: CellPlace, model: ModelConfig, repair: RepairConfig | null, selector: SelectorConfig | null) => {
+  const add = (place: CellPlace, model: ModelConfig, ownRepair: RepairConfig | null, ownSelector: SelectorConfig | null) => {
+    if (isExcluded(config, place)) return;
     const modelHash = facts.modelHashes[model.name] as string;
-    const poolHash = place.seed === null ? null : (facts.pools[place.seed] as { hash: string }).hash;
+    const window = windowOf(config, place);
+    const repair = ownRepair && repairOf(config, ownRepair, place);
+    const selector = ownSelector && selectorOf(config, ownSelector, place);
+    const poolHash = place.seed === null ? null : windowFacts(config, facts, place.seed, window).hash;
     const subset = selector && {
       modelHash,
       selector: { ...selector, name: undefined },
@@ -56,9 +78,9 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
       boundaryRatio: place.boundaryRatio,
       seed: place.seed,
       poolHash,
-      window: config.pool.window,
+      window,
       // with an automatic window the subset depends on how long this repair's full run lasts
-      repair: config.pool.window === 'auto' ? place.repair : undefined,
+      repair: window === 'auto' ? place.repair : undefined,
     };
     const key = contentKey({
       modelHash,
@@ -67,7 +89,11 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
       subset,
       seed: place.seed,
       poolHash,
-      pool: { window: config.pool.window, validation: config.pool.validation, dedupe: config.pool.dedupe },
+      pool: {
+        window: place.kind === 'unrepaired' ? config.pool.window : window,
+        validation: config.pool.validation,
+        dedupe: config.pool.dedupe,
+      },
       normal: repair?.kl ? facts.fileHashes['normal'] : undefined,
       evaluation,
       files: { ...facts.fileHashes, normal: undefined },
@@ -81,6 +107,7 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
       modelHash,
       selectorConfig: selector,
       repairConfig: repair,
+      window,
       poolHash,
       selectionKey: subset ? contentKey(subset) : null,
     });

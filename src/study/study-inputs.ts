@@ -11,15 +11,15 @@ import type { Pool } from '../data/record.ts';
 import { loadScorer } from '../evaluate/load-scorer.ts';
 import type { ToxicityScorer } from '../evaluate/scorer.ts';
 import type { StudyConfig } from './config.ts';
-import type { StudyFacts } from './plan.ts';
+import { type StudyFacts, windowKey } from './plan.ts';
 
 /** Everything a study reads, checked and in memory, except the models. */
 export interface StudyInputs {
   /** With absolute paths */
   readonly config: StudyConfig;
   readonly pairs: PairSet;
-  /** By data seed; the window cut where it is a number */
-  readonly pools: ReadonlyMap<number, Pool>;
+  /** By `windowKey`; `all` and `auto` hold all training records */
+  readonly pools: ReadonlyMap<string, Pool>;
   readonly normal: readonly string[] | null;
   readonly prompts: readonly PromptRecord[] | null;
   readonly runningText: readonly string[] | null;
@@ -45,24 +45,24 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   const limited = <T>(list: readonly T[] | null, limit: number | null | undefined) => (list && limit ? list.slice(0, limit) : list);
 
   const pairs = await attempt(() => readPairs(pool.files, { ...options, expand: pool.expand }));
-  const pools = new Map<number, Pool>();
+  const pools = new Map<string, Pool>();
+  const windows = [...new Set([pool.window, ...config.overrides.flatMap((o) => o.window ?? [])])];
   if (pairs) {
     await attempt(async () => {
-      for (const dataSeed of config.seeds) {
-        const window = pool.window === 'auto' ? 'all' : pool.window;
-        pools.set(
-          dataSeed,
-          buildPool(pairs.records, {
-            name: config.name,
-            dataSeed,
-            window,
-            validation: pool.validation,
-            dedupe: pool.dedupe,
-            appendEos: pairs.appendEos,
-            warnings: pairs.warnings,
-          }),
-        );
-      }
+      for (const dataSeed of config.seeds)
+        for (const window of windows)
+          pools.set(
+            windowKey(dataSeed, window),
+            buildPool(pairs.records, {
+              name: config.name,
+              dataSeed,
+              window: window === 'auto' ? 'all' : window,
+              validation: pool.validation,
+              dedupe: pool.dedupe,
+              appendEos: pairs.appendEos,
+              warnings: pairs.warnings,
+            }),
+          );
     });
   }
   const { normal: normalSource } = config;
@@ -102,10 +102,12 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
     const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
     throw new MendsetError('invalid-data', `${problems[0]}${more}`, { problems });
   }
+  const sizes = Object.fromEntries([...pools].map(([key, p]) => [key, { hash: p.hash, size: p.records.length }]));
   const facts: StudyFacts = {
     modelHashes,
     fileHashes,
-    pools: Object.fromEntries([...pools].map(([seed, p]) => [seed, { hash: p.hash, size: p.records.length }])),
+    pools: Object.fromEntries(config.seeds.map((seed) => [seed, sizes[windowKey(seed, pool.window)] as (typeof sizes)[string]])),
+    ...(windows.length > 1 ? { windows: sizes } : {}),
   };
   return { config, pairs: pairs as PairSet, pools, normal, prompts, runningText, lastWord, scorer, facts };
 }

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { pathKind } from '../core/files.ts';
 import { packageRoot } from '../core/package-root.ts';
 import type { StudyConfig } from './config.ts';
-import { configError } from './config.ts';
+import { pathName } from './config-issues.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /** `demo:x` is x in the demo data that come with the package; anything else is relative to the configuration file. */
@@ -31,23 +31,33 @@ export function withAbsolutePaths(config: StudyConfig, configFile: string): Stud
   };
 }
 
-/** Rejects with `invalid-config` listing every file and folder of the study that does not exist or cannot be read. */
-export async function checkStudyFiles(config: StudyConfig, file: YamlFile): Promise<void> {
-  const { evaluation } = config;
-  const wanted: [string, 'file' | 'folder' | 'any', PropertyKey[]][] = [
-    ...config.models.map((m, i): [string, 'folder', PropertyKey[]] => [m.path, 'folder', ['models', i]]),
-    ...config.pool.files.map((f, i): [string, 'any', PropertyKey[]] => [f, 'any', ['pool', 'files', i]]),
-  ];
-  if (config.normal && 'file' in config.normal) wanted.push([config.normal.file, 'file', ['normal']]);
-  if (evaluation.toxicity) wanted.push([evaluation.toxicity.prompts, 'file', ['evaluation', 'toxicity', 'prompts']]);
-  if (evaluation.runningText) wanted.push([evaluation.runningText.file, 'file', ['evaluation', 'runningText', 'file']]);
-  if (evaluation.lastWord) wanted.push([evaluation.lastWord.file, 'file', ['evaluation', 'lastWord', 'file']]);
-  if (evaluation.scorer !== 'builtin') wanted.push([evaluation.scorer, 'file', ['evaluation', 'scorer']]);
+/**
+ * Every file and folder that a study file names and that does not exist or cannot be read, one sentence each. Reads the value as it
+ * was written, so that these mistakes are told together with those of a configuration that is wrong elsewhere.
+ */
+export async function pathProblems(file: YamlFile): Promise<string[]> {
+  const wanted: [path: unknown, kind: 'file' | 'folder' | 'any', keys: PropertyKey[]][] = [];
+  const add = (keys: PropertyKey[], kind: 'file' | 'folder' | 'any') => wanted.push([at(file.value, keys), kind, keys]);
+  const each = (keys: PropertyKey[], visit: (keys: PropertyKey[]) => void) => {
+    const value = at(file.value, keys);
+    if (Array.isArray(value)) for (const i of value.keys()) visit([...keys, i]);
+    else visit(keys);
+  };
+  const shorthand = (keys: PropertyKey[], key: string, kind: 'file' | 'folder') =>
+    add(typeof at(file.value, keys) === 'string' ? keys : [...keys, key], kind);
+  each(['models'], (keys) => shorthand(keys, 'path', 'folder'));
+  each(['pool', 'files'], (keys) => add(keys, 'any'));
+  shorthand(['normal'], 'file', 'file');
+  shorthand(['evaluation', 'toxicity'], 'prompts', 'file');
+  shorthand(['evaluation', 'runningText'], 'file', 'file');
+  shorthand(['evaluation', 'lastWord'], 'file', 'file');
+  if (at(file.value, ['evaluation', 'scorer']) !== 'builtin') add(['evaluation', 'scorer'], 'file');
   const problems: string[] = [];
   for (const [path, kind, keys] of wanted) {
+    if (typeof path !== 'string' || path.trim() === '') continue;
     const absolute = resolveStudyPath(path, file.path);
     const found = await pathKind(absolute).catch(() => 'none' as const);
-    const place = `${file.where(keys)}: ${keys.join('.')}`;
+    const place = `${file.where(keys)}: ${pathName(keys)}`;
     if (found === 'none')
       problems.push(`${place}: expected a ${kind === 'folder' ? 'folder' : 'file'} that exists but there is none at '${absolute}'.`);
     else if (kind !== 'any' && found !== kind) problems.push(`${place}: expected a ${kind} but '${absolute}' is a ${found}.`);
@@ -56,5 +66,13 @@ export async function checkStudyFiles(config: StudyConfig, file: YamlFile): Prom
         problems.push(`${place}: expected something readable but '${absolute}' may not be read; check its permissions.`),
       );
   }
-  if (problems.length > 0) throw configError(problems);
+  return problems;
+}
+
+/** The value at a path of keys; undefined where the file says something else. */
+function at(value: unknown, keys: readonly PropertyKey[]): unknown {
+  return keys.reduce<unknown>(
+    (part, key) => (typeof part === 'object' && part !== null ? (part as Record<PropertyKey, unknown>)[key] : undefined),
+    value,
+  );
 }

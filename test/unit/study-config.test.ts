@@ -1,6 +1,9 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MendsetError } from '../../src/core/errors.ts';
-import { checkStudyConfig } from '../../src/study/config.ts';
+import { checkStudyConfig } from '../../src/study/check-config.ts';
+import { checkStudy } from '../../src/study/open-study.ts';
+import { planStudy } from '../../src/study/plan.ts';
 import { parseYaml } from '../../src/study/yaml-file.ts';
 
 const GOOD = `name: q
@@ -80,5 +83,90 @@ evaluation: { toxicity: demo:prompts.jsonl }
   it('reports broken YAML with its place', () => {
     expect(problems('name: [a\nb: c')[0]).toMatch(/^s\.yaml:\d+:\d+: /);
     expect(problems('name: a\nname: b\n')[0]).toMatch(/^s\.yaml:2:1: /);
+  });
+});
+
+describe('exclusions and overrides', () => {
+  const RULES = `${GOOD}seeds: [43, 44]
+exclude:
+  - { selector: boundary, repair: dapt }
+overrides:
+  - { when: { repair: irepair+kl }, window: 7, repair: { learningRate: 2.0e-3, kl: { weight: 3 } } }
+  - { when: { selector: boundary, seed: 44 }, selector: { clusters: 3 } }
+`;
+  const cells = (text: string) => {
+    const config = checkStudyConfig(parseYaml(text, 's.yaml'));
+    const pool = (seed: number) => ({ hash: `all-${seed}`, size: 20 });
+    return planStudy(config, {
+      modelHashes: { 'demo-model': 'h' },
+      fileHashes: {},
+      pools: { 43: pool(43), 44: pool(44) },
+      windows: { '43:7': { hash: 'seven-43', size: 7 }, '44:7': { hash: 'seven-44', size: 7 } },
+    }).cells;
+  };
+
+  it('leave cells out and change others, and only those', () => {
+    const planned = cells(RULES);
+    expect(planned.some((c) => c.selector === 'boundary' && c.repair === 'dapt')).toBe(false);
+    expect(planned.filter((c) => c.kind === 'full' && c.repair === 'dapt')).toHaveLength(2);
+    for (const c of planned.filter((p) => p.repair === 'irepair+kl'))
+      expect(c).toMatchObject({
+        window: 7,
+        poolHash: `seven-${c.seed}`,
+        repairConfig: { kl: { weight: 3 }, training: { learningRate: 2e-3 } },
+      });
+    for (const c of planned.filter((p) => p.repair === 'dapt'))
+      expect(c).toMatchObject({ window: 'all', repairConfig: { training: { learningRate: 5e-5 } } });
+    expect(
+      planned.filter((c) => c.selector === 'boundary').map((c) => [c.seed, (c.selectorConfig as { clusters?: number }).clusters]),
+    ).toEqual([
+      [43, undefined],
+      [44, 3],
+    ]);
+    const before = cells(`${GOOD}seeds: [43, 44]\n`).map((c) => c.key);
+    expect(planned.filter((c) => c.repair === 'dapt' || c.kind === 'unrepaired').every((c) => before.includes(c.key))).toBe(true);
+  });
+
+  it('are told where they name what the study does not have or its methods do not understand', () => {
+    expect(
+      problems(`${GOOD}exclude: [{ selector: boundry }, { seed: 7 }, {}]
+overrides:
+  - { when: { repair: dapt }, repair: { beta: 0.2, slice: fixed } }
+  - { when: { proportion: 0.5 }, window: 3 }
+  - { when: { selector: random }, selector: { clusters: 3 } }
+  - { when: { model: demo-model } }
+`),
+    ).toEqual([
+      expect.stringMatching(/^s\.yaml:9:23: exclude\[0\]\.selector: expected one of .* Did you mean "boundary"\?/),
+      expect.stringMatching(/^s\.yaml:9:42: exclude\[1\]\.seed: expected one of the study's own values \(43\) but received 7/),
+      expect.stringMatching(/^s\.yaml:9:47: exclude\[2\]: expected at least one axis/),
+      expect.stringMatching(/^s\.yaml:11:39: overrides\[0\]\.repair: expected no "beta" because "dapt" is dapt/),
+      expect.stringMatching(/^s\.yaml:11:39: overrides\[0\]\.repair: expected no "slice"/),
+      expect.stringMatching(/^s\.yaml:12:42: overrides\[1\]\.window: expected "when" to name models and repairs only/),
+      expect.stringMatching(/^s\.yaml:13:45: overrides\[2\]\.selector: for "random": unknown key "clusters"/),
+      expect.stringMatching(/^s\.yaml:14:5: overrides\[3\]: expected at least one of window, repair, selector/),
+    ]);
+  });
+
+  it('a method that no option value can make is told with its place', () => {
+    expect(problems(GOOD.replace('[random,', '[{ method: uniform, preset: paper },'))[0]).toMatch(
+      /^s\.yaml:4:13: selectors\[0\]: Expected the principled preset/,
+    );
+  });
+});
+
+describe('paths', () => {
+  it('that do not exist are told together with everything else that is wrong', async () => {
+    const file = parseYaml(
+      GOOD.replace('demo:pool.jsonl', 'absent.jsonl').replace('batchSize: 2', 'batchSize: two'),
+      join(import.meta.dirname, 's.yaml'),
+    );
+    await expect(checkStudy(file)).rejects.toMatchObject({
+      code: 'invalid-config',
+      problems: [
+        expect.stringMatching(/s\.yaml:7:24: training\.batchSize/),
+        expect.stringMatching(/s\.yaml:3:16: pool\.files: expected a file that exists/),
+      ],
+    });
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { checkStudyConfig, type StudyConfig } from '../../src/study/config.ts';
+import { checkStudyConfig } from '../../src/study/check-config.ts';
+import type { StudyConfig } from '../../src/study/config.ts';
 import { cellsOfShare, planStudy, type StudyFacts } from '../../src/study/plan.ts';
 import { parseShare } from '../../src/study/run-study.ts';
 import { parseYaml } from '../../src/study/yaml-file.ts';

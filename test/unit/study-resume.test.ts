@@ -5,7 +5,7 @@ import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MendsetError } from '../../src/core/errors.ts';
 import type { Machine } from '../../src/study/cell-result.ts';
-import { checkStudyConfig } from '../../src/study/config.ts';
+import { checkStudyConfig } from '../../src/study/check-config.ts';
 import type { CellOutcome, StudyExecutor } from '../../src/study/executor.ts';
 import { type PlannedCell, planStudy, type StudyPlan } from '../../src/study/plan.ts';
 import { readResults } from '../../src/study/results-file.ts';

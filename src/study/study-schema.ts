@@ -1,0 +1,156 @@
+import { z } from 'zod';
+import type { CellOverride, CellPattern } from './cell-rules.ts';
+import type { SelectorConfig, StudyConfig } from './config.ts';
+import {
+  count,
+  flag,
+  type JsonSchema,
+  jsonSchemaOf,
+  listOf,
+  mapping,
+  number,
+  numberOr,
+  shaped,
+  shorthand,
+  text,
+  word,
+} from './config-schema.ts';
+import { type RawRepair, type RawTraining, repairOverride, repairSchema, trainingSchema } from './repair-schema.ts';
+import { selectorOptions, selectorSchema } from './selector-schema.ts';
+
+const fileText = text('a file path (or demo:NAME)');
+const windowSchema = numberOr(['auto', 'all'] as const, { min: 1, integer: true });
+
+const normalTexts = mapping('the normal texts', { file: fileText.optional(), generate: count(2).optional() });
+const normalSchema = shaped(
+  z
+    .preprocess((value) => (typeof value === 'string' ? { file: value } : value), normalTexts)
+    .refine((value) => (value.file === undefined) !== (value.generate === undefined), {
+      error: 'expected either "file" or "generate" (a number of samples).',
+    }),
+  { anyOf: [jsonSchemaOf(fileText), { ...jsonSchemaOf(normalTexts), minProperties: 1, maxProperties: 1 }] },
+);
+
+const pattern = mapping('a pattern of cells', {
+  model: listOf('model names', text('a model’s name')).optional(),
+  repair: listOf('repair names', text('a repair’s name')).optional(),
+  selector: listOf('selector names', text('a selector’s name')).describe('"full" is the repair on the whole window').optional(),
+  proportion: listOf('proportions', number({ above: 0, max: 1 })).optional(),
+  boundaryRatio: listOf('boundary ratios', number({ min: 0, max: 1 })).optional(),
+  seed: listOf('seeds', count()).optional(),
+});
+
+const overrideSchema = mapping('an override', {
+  when: pattern.describe('The cells it is for'),
+  window: windowSchema.describe('N for these models and repairs').optional(),
+  repair: repairOverride.describe('Training options of these cells').optional(),
+  selector: selectorOptions.describe('Selector options of these cells').optional(),
+});
+
+/** A study file of the right shape, with defaults. */
+export interface RawStudy {
+  readonly name: string;
+  readonly demo: boolean;
+  readonly models: readonly { readonly name?: string | undefined; readonly path: string }[];
+  readonly pool: StudyConfig['pool'];
+  readonly normal?: { readonly file?: string | undefined; readonly generate?: number | undefined } | undefined;
+  readonly selectors: readonly (Omit<SelectorConfig, 'name'> & { readonly name?: string | undefined })[];
+  readonly repairs: readonly RawRepair[];
+  readonly proportions: readonly number[];
+  readonly boundaryRatios: readonly number[];
+  readonly seeds: readonly number[];
+  readonly fullData: boolean;
+  readonly training: RawTraining;
+  readonly exclude: readonly CellPattern[];
+  readonly overrides: readonly CellOverride[];
+  readonly evaluation: {
+    readonly toxicity?: { prompts: string; limit?: number | undefined; promptTokens: number; maxNewTokens: number } | undefined;
+    readonly runningText?: { file: string; name: string; window?: number | 'model' | undefined; stride?: number | undefined } | undefined;
+    readonly lastWord?: { file: string; name: string; limit?: number | undefined } | undefined;
+    readonly scorer: string;
+    readonly bootstrapSeed: number;
+    readonly samples: number;
+  };
+}
+
+/** What a study file may say, checked apart from what its parts say about each other. */
+export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
+  name: text('a name').describe('Stands in results and report'),
+  demo: flag().describe('Says in the report that the figures illustrate the pipeline and nothing else').default(false),
+  models: listOf(
+    'models',
+    shorthand('path', mapping('a model', { name: text('a label').optional(), path: text('a model folder (or demo:model)') })),
+  ).describe('Model folders in Hugging Face layout, relative to this file; demo:model is the one of the package'),
+  pool: mapping('the pool', {
+    files: listOf('files', fileText).describe('Repair records: JSON lines or ParaDetox TSV, files or folders'),
+    expand: flag().describe('ParaDetox: one record for each neutral paraphrase').default(false),
+    window: windowSchema
+      .describe(
+        'N, the records of the shuffled pool that selection and full repair see: a number, all, or auto (as many as full repair consumed before it stopped)',
+      )
+      .default('all'),
+    validation: count().describe('Records held back from the end of the files').default(64),
+    dedupe: word(['none', 'exact'] as const).default('none'),
+  }),
+  normal: normalSchema.describe('Ordinary texts for KL terms: a file, or a number of samples from each unrepaired model').optional(),
+  selectors: listOf('selectors', selectorSchema).describe('Selection methods, by name or with options'),
+  repairs: listOf('repairs', repairSchema).describe('Repair methods, by name or with options'),
+  proportions: listOf('proportions', number({ above: 0, max: 1 }))
+    .describe('Shares of the window that a selector chooses; 1 is the repair on the whole window')
+    .default([0.5]),
+  boundaryRatios: listOf('boundary ratios', number({ min: 0, max: 1 }))
+    .describe('SAPS: share of each cluster’s quota taken from its boundary; 1 = boundary only')
+    .default([1]),
+  seeds: listOf('seeds', count()).describe('Data seeds: each shuffles the pool anew').default([43]),
+  fullData: flag().describe('Also repair on the whole window: RPS and RES compare with it').default(true),
+  training: trainingSchema.describe('For every repair that does not say otherwise').default({}),
+  exclude: listOf('patterns of cells', pattern)
+    .describe('Cells that are left out: those that agree with every axis of a pattern')
+    .default([]),
+  overrides: listOf('overrides', overrideSchema).describe('Options of some cells; later ones win').default([]),
+  evaluation: mapping('the evaluation', {
+    toxicity: shorthand(
+      'prompts',
+      mapping('the toxicity evaluation', {
+        prompts: fileText,
+        limit: count(1).describe('Only the first so many prompts').optional(),
+        promptTokens: count(1).default(32),
+        maxNewTokens: count(1).default(20),
+      }),
+    )
+      .describe('Toxicity of greedy continuations of these prompts')
+      .optional(),
+    runningText: shorthand(
+      'file',
+      mapping('the running text', {
+        file: fileText,
+        name: text('a name').describe('Names the figure NAME.tokenPpl').default('wikitext2'),
+        window: numberOr(['model'] as const, { min: 2, integer: true })
+          .describe('Tokens; default 1024 or the model’s context')
+          .optional(),
+        stride: count(1).describe('Default: the window').optional(),
+      }),
+    )
+      .describe('Text for perplexity per token')
+      .optional(),
+    lastWord: shorthand(
+      'file',
+      mapping('the last-word test', { file: fileText, name: text('a name').default('lambada'), limit: count(1).optional() }),
+    )
+      .describe('Texts whose last word is predicted')
+      .optional(),
+    scorer: text('"builtin" or a scores file').default('builtin'),
+    bootstrapSeed: count().default(0),
+    samples: count().describe('Completions kept of each cell, for reading').default(50),
+  }),
+}) as z.ZodType<RawStudy>;
+
+/** The rules of study files for editors: what it accepts is what the checker accepts of a file's shape. */
+export function studyJsonSchema(): JsonSchema {
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    title: 'mendset study',
+    description: 'A grid of models, repairs, selectors, proportions, boundary ratios and seeds: mendset study FILE.yaml --out DIR',
+    ...jsonSchemaOf(studySchema),
+  };
+}
