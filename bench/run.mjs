@@ -1,12 +1,13 @@
-// npm run bench -- selection | peers | cost | readme [options of the part]
+// npm run bench -- selection | peers | cost | tokenizer | readme [options of the part]
 // selection: what TypeScript sees, by tinybench, and the native operations where their benchmark is built. peers: other people's software
-// on the same files. cost: time against n, d, k and threads. readme: the table of README.md from the result files.
+// on the same files. cost: time against n, d, k and threads. tokenizer: text to ids beside
+// @huggingface/tokenizers. readme: the table of README.md from the result files.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './machine.mjs';
 
-const PARTS = { selection: 'selection.mjs', peers: 'peers.mjs', cost: 'cost.mjs', readme: 'readme-table.mjs' };
+const PARTS = { selection: 'selection.mjs', peers: 'peers.mjs', cost: 'cost.mjs', tokenizer: 'tokenizer.mjs', readme: 'readme-table.mjs' };
 const [part, ...rest] = process.argv.slice(2);
 if (!(part in PARTS)) {
   console.error(

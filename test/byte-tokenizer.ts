@@ -5,6 +5,7 @@ export const byteTokenizer: Tokenizer = {
   vocabularySize: 257,
   eos: 256,
   hash: 'bytes',
+  kind: 'bytes',
   encode: (text) => Int32Array.from(new TextEncoder().encode(text)),
   decode: (ids) => new TextDecoder().decode(Uint8Array.from(Array.from(ids).filter((id) => id < 256))),
 };

@@ -2,26 +2,36 @@ import { join } from 'node:path';
 
 import { MendsetError } from '../core/errors.ts';
 import { pathKind, readBytes } from '../core/files.ts';
-import { sha256Files } from '../core/hash.ts';
-import { ByteLevelBpe } from './byte-level-bpe.ts';
+import { sha256Files, sha256Hex } from '../core/hash.ts';
+import { libraryTokenizer } from './library-tokenizer.ts';
+import { byteLevelJson, wordPieceJson } from './older-files.ts';
 import { parseTokenizerJson } from './parse-tokenizer-json.ts';
-import { parseVocabularyFiles } from './parse-vocabulary-files.ts';
+import { PipelineTokenizer } from './pipeline-tokenizer.ts';
+import { readJson } from './read-json.ts';
+import { readSpecialTokens, type SpecialTokens } from './special-tokens.ts';
+import { parseStoredLimits } from './stored-limits.ts';
 import type { Tokenizer } from './tokenizer.ts';
+import { asObject } from './tokenizer-json.ts';
 
-/** The files a tokenizer is read from; a checkpoint that is saved takes those that exist along. */
+/** The files a tokenizer is read from or that belong to it; a checkpoint that is saved takes those that exist along. */
 export const TOKENIZER_FILES: readonly string[] = [
   'tokenizer.json',
   'vocab.json',
   'merges.txt',
+  'vocab.txt',
   'added_tokens.json',
   'special_tokens_map.json',
   'tokenizer_config.json',
+  'tokenizer.model',
+  'chat_template.jinja',
 ];
 
 /**
- * Reads the byte-level BPE of a model folder: `tokenizer.json`, else `vocab.json` with `merges.txt`. Truncation and padding stored
- * in the file are ignored. With `optional` a folder without these files gives null.
- * Throws `not-found`, `corrupt` for a file that contradicts itself and `unsupported` for another kind of tokenizer.
+ * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2, RoBERTa), else `vocab.txt`
+ * (BERT). Byte-level BPE (GPT-2, NeoX, Llama 3, Qwen), BPE over characters with byte fallback (Llama 2, Mistral, Gemma) and WordPiece
+ * are implemented here; other kinds are run by `@huggingface/tokenizers`, and `kind` says so. Truncation and padding stored in the
+ * file are ignored unless `encode` is asked for them. With `optional` a folder without these files gives null.
+ * Throws `not-found`, `corrupt` for a file that contradicts itself and `unsupported` for a kind that neither can read.
  *
  * @example
  * const ids = (await loadTokenizer('gpt2')).encode('Once upon a time');
@@ -36,32 +46,50 @@ export async function loadTokenizer(directory: string, options: { readonly optio
       `Expected a folder with tokenizer files at '${directory}' but it is a file; name the folder.`,
     );
   }
+  const special = await readSpecialTokens(directory);
   const path = join(directory, 'tokenizer.json');
-  const eosContent = await readEosContent(directory);
-  if (await isFile(path)) {
-    const parts = parseTokenizerJson(await readJson(path), path, eosContent);
-    return new ByteLevelBpe({ ...parts, hash: await sha256Files([path]) });
-  }
+  if (await isFile(path)) return fromJson(await readJson(path), path, special, await sha256Files([path]));
+
   const vocabulary = join(directory, 'vocab.json');
   const merges = join(directory, 'merges.txt');
   if ((await isFile(vocabulary)) && (await isFile(merges))) {
     const added = join(directory, 'added_tokens.json');
     const hasAdded = await isFile(added);
-    const parts = parseVocabularyFiles(
+    const json = byteLevelJson(
       { path: vocabulary, json: await readJson(vocabulary) },
-      { path: merges, text: (await readBytes(merges)).toString('utf8') },
+      (await readBytes(merges)).toString('utf8'),
       hasAdded ? { path: added, json: await readJson(added) } : null,
-      eosContent,
+      special,
     );
-    return new ByteLevelBpe({ ...parts, hash: await sha256Files(hasAdded ? [vocabulary, merges, added] : [vocabulary, merges]) });
+    const files = await sha256Files(hasAdded ? [vocabulary, merges, added] : [vocabulary, merges]);
+    const surrounded = json['post_processor'] === null ? files : sha256Hex([files, JSON.stringify(json['post_processor'])]);
+    return fromJson(json, merges, special, surrounded);
+  }
+  const words = join(directory, 'vocab.txt');
+  if (await isFile(words)) {
+    const json = wordPieceJson((await readBytes(words)).toString('utf8'), special);
+    const settings = JSON.stringify([json['normalizer'], json['post_processor']]);
+    return fromJson(json, words, special, sha256Hex([await sha256Files([words]), settings]));
   }
   if (options.optional === true) return null;
   throw new MendsetError(
     'not-found',
     kind === 'none'
       ? `Expected a folder with tokenizer files at '${directory}' but there is none; check the path.`
-      : `Expected tokenizer.json, or vocab.json and merges.txt, in '${directory}' but found neither; copy the tokenizer files there or use pre-tokenised data.`,
+      : `Expected tokenizer.json, vocab.json and merges.txt, or vocab.txt in '${directory}' but found none; copy the tokenizer files there or use pre-tokenised data.`,
   );
+}
+
+async function fromJson(json: unknown, path: string, special: SpecialTokens, hash: string): Promise<Tokenizer> {
+  const eosContent = special.tokens.get('eos_token')?.content ?? null;
+  try {
+    return new PipelineTokenizer({ ...parseTokenizerJson(json, path, eosContent), hash });
+  } catch (error) {
+    if (!(error instanceof MendsetError) || error.code !== 'unsupported') throw error;
+    const root = asObject(json, path, 'the file');
+    const stored = parseStoredLimits(root, path);
+    return libraryTokenizer({ json: root, settings: special.settings, path, reason: error.message, stored, eosContent, hash });
+  }
 }
 
 /** A folder of that name is a mistake to be told, not an absent file. */
@@ -69,30 +97,4 @@ async function isFile(path: string): Promise<boolean> {
   const kind = await pathKind(path);
   if (kind === 'folder') throw new MendsetError('invalid-data', `Expected '${path}' to be a file but it is a folder.`);
   return kind === 'file';
-}
-
-async function readJson(path: string): Promise<unknown> {
-  const text = (await readBytes(path)).toString('utf8');
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw new MendsetError(
-      'corrupt',
-      `Expected JSON in '${path}' but it does not parse (${(error as Error).message}); fetch the file again.`,
-      { cause: error },
-    );
-  }
-}
-
-/** The text of the end-of-text token, where a file beside the tokenizer names it. */
-async function readEosContent(directory: string): Promise<string | null> {
-  for (const name of ['tokenizer_config.json', 'special_tokens_map.json']) {
-    const path = join(directory, name);
-    if ((await pathKind(path)) !== 'file') continue;
-    const token = ((await readJson(path)) as { eos_token?: unknown } | null)?.eos_token;
-    if (typeof token === 'string') return token;
-    const content = (token as { content?: unknown } | null | undefined)?.content;
-    if (typeof content === 'string') return content;
-  }
-  return null;
 }

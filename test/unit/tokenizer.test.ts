@@ -93,12 +93,23 @@ test('merges as arrays, as strings and as merges.txt give the same ids', async (
   expect(tokenizer.encode(text)).toEqual(tokenizers.neox?.encode(text));
 });
 
-test('truncation and padding stored in the file are ignored', async () => {
+test('truncation and padding stored in the file are ignored unless asked for', async () => {
   const file = smallModel([], [], {
     truncation: { max_length: 2, strategy: 'LongestFirst', stride: 0 },
-    padding: { strategy: { Fixed: 9 } },
+    padding: { strategy: { Fixed: 9 }, pad_id: 7 },
   });
-  expect((await loadTokenizer(await folder({ 'tokenizer.json': file }))).encode('abcdef')).toHaveLength(6);
+  const tokenizer = await loadTokenizer(await folder({ 'tokenizer.json': file }));
+  const [a, b, c] = tokenizer.encode('abc');
+  expect(tokenizer.encode('abcdef')).toHaveLength(6);
+  expect([...tokenizer.encode('abcdef', { maxLength: 'stored' })]).toEqual([a, b]);
+  expect([...tokenizer.encode('abc', { maxLength: 3, padding: 'stored' })]).toEqual([a, b, c, 7, 7, 7, 7, 7, 7]);
+  const left = {
+    ...file,
+    truncation: { max_length: 2, direction: 'Left' },
+    padding: { strategy: { Fixed: 4 }, direction: 'Left', pad_id: 7 },
+  };
+  const turned = await loadTokenizer(await folder({ 'tokenizer.json': left }));
+  expect([...turned.encode('abc', { maxLength: 'stored', padding: 'stored' })]).toEqual([7, 7, b, c]);
 });
 
 test('a prefix space is added to text without one, behind added tokens too', async () => {
@@ -153,14 +164,16 @@ test('bytes that the vocabulary lacks are left out, and unknown ids decode to no
 describe('errors name the file and the kind', () => {
   test.each([
     ['a missing folder', '/nonexistent/model', 'not-found', /no.*folder|there is none/],
-    ['a WordPiece model', { model: { type: 'WordPiece', vocab: {} } }, 'unsupported', /WordPiece.*only byte-level BPE/],
+    ['a WordPiece model without a vocabulary', { model: { type: 'WordPiece', vocab: {} } }, 'corrupt', /vocabulary.*empty/],
+    ['a WordPiece model without its unknown token', { model: { type: 'WordPiece', vocab: { a: 0 } } }, 'corrupt', /"\[UNK\]"/],
     [
-      'a Sequence pre-tokeniser',
-      { ...smallModel([], []), pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Split' }, { type: 'ByteLevel' }] } },
+      'a model of no known kind',
+      { ...smallModel([], []), model: { type: 'Oracle', vocab: { a: 0 } } },
       'unsupported',
-      /Sequence \(Split, ByteLevel\)/,
+      /Oracle.*@huggingface\/tokenizers/,
     ],
-    ['a Lowercase normaliser', { ...smallModel([], []), normalizer: { type: 'Lowercase' } }, 'unsupported', /Lowercase normaliser/],
+    ['an unknown normaliser', { ...smallModel([], []), normalizer: { type: 'Reverse' } }, 'unsupported', /Reverse normaliser/],
+    ['pre-tokenisers that are no list', { ...smallModel([], []), pre_tokenizer: { type: 'Sequence' } }, 'corrupt', /`pretokenizers`/],
     ['a merge outside the vocabulary', smallModel([], ['a b']), 'corrupt', /merge 1/],
     ['a merge of three', smallModel([], ['a b c']), 'corrupt', /merge 1/],
     ['broken JSON', '{"model":', 'corrupt', /tokenizer\.json/],

@@ -24,7 +24,11 @@ export async function run({ options, shared, signal, result }: CommandContext): 
     model = {
       directory,
       hash: loaded.hash,
-      tokenizer: loaded.tokenizer && { vocabulary: loaded.tokenizer.vocabularySize, eos: loaded.tokenizer.eos },
+      tokenizer: loaded.tokenizer && {
+        kind: loaded.tokenizer.kind,
+        vocabulary: loaded.tokenizer.vocabularySize,
+        eos: loaded.tokenizer.eos,
+      },
       ...loaded.summary,
     };
   }
@@ -56,6 +60,7 @@ export async function run({ options, shared, signal, result }: CommandContext): 
         '',
         `${(model.parameters / 1e6).toFixed(1)} M parameters, ${(model.bytes / 2 ** 20).toFixed(0)} MiB in memory, stored as ${model.storedDtype}, vocabulary ${model.vocab}`,
       ],
+      ['', model.tokenizer ? `tokenizer: ${model.tokenizer.kind}, ${model.tokenizer.vocabulary} tokens` : 'no tokenizer'],
       ['', `on ${model.backend} (${model.device}), ${model.threads} threads, hash ${model.hash?.slice(0, 12)}`],
     );
   }
