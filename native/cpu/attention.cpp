@@ -5,6 +5,7 @@
 #include "cpu/cpu_operations.h"
 #include "cpu/kernels.h"
 #include "cpu/partition.h"
+#include "cpu/scratch_bytes.h"
 
 namespace mendset {
 
@@ -34,6 +35,17 @@ float* scratch_of(Context& context, int64_t floats, int64_t* stride) {
 }
 
 }  // namespace
+
+namespace cpu {
+
+size_t scratch_of(const Context& context, const ms_attention_forward_args& a) {
+  return static_cast<size_t>(attention_forward_scratch(a.max_length, a.head_dim) * context.pool.threads()) * sizeof(float);
+}
+size_t scratch_of(const Context& context, const ms_attention_backward_args& a) {
+  return static_cast<size_t>(attention_backward_scratch(a.max_length, a.head_dim) * context.pool.threads()) * sizeof(float);
+}
+
+}  // namespace cpu
 
 int32_t cpu_attention_forward(ms_context* handle, const ms_attention_forward_args* args) {
   Context& context = context_of(handle);

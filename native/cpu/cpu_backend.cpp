@@ -7,6 +7,7 @@
 #include "cpu/cpu.h"
 #include "cpu/cpu_operations.h"
 #include "cpu/kernels.h"
+#include "cpu/scratch_bytes.h"
 #include "plain/plain_operations.h"
 
 namespace mendset::cpu {
@@ -76,6 +77,7 @@ constexpr ms_backend kTable = {
     .download = download,
     .copy = copy,
     .synchronize = synchronize,
+    .scratch_bytes = scratch_bytes,
     .embed_forward = cpu_embed_forward,
     .embed_backward = cpu_embed_backward,
     .norm_forward = cpu_norm_forward,

@@ -2,6 +2,7 @@
 #include "cpu/column_sums.h"
 #include "cpu/cpu_operations.h"
 #include "cpu/gemm.h"
+#include "cpu/scratch_bytes.h"
 
 namespace mendset {
 namespace {
@@ -18,33 +19,56 @@ GemmOperand weight_by_input(const float* w, int32_t layout, int64_t in, int64_t 
   return layout == MS_LAYOUT_IN_OUT ? GemmOperand{w, out, true} : GemmOperand{w, in, false};
 }
 
+Gemm product_of(const ms_linear_forward_args& a) {
+  Gemm gemm{a.rows, a.out, a.in, {a.x, a.ld_x, true, a.x_activation}, weight_by_output(a.w, a.layout, a.in, a.out), {}};
+  gemm.output.c = a.y;
+  gemm.output.ld_c = a.ld_y;
+  gemm.output.bias = a.bias;
+  gemm.output.residual = a.residual;
+  return gemm;
+}
+
+Gemm product_of(const ms_linear_backward_input_args& a) {
+  Gemm gemm{a.rows, a.in, a.out, {a.d_y, a.ld_y, true}, weight_by_input(a.w, a.layout, a.in, a.out), {}};
+  gemm.output.c = a.d_x;
+  gemm.output.ld_c = a.ld_x;
+  gemm.output.beta = a.beta;
+  gemm.output.derivative = a.x_activation;
+  gemm.output.x = a.x;
+  gemm.output.ld_x = a.ld_x;
+  return gemm;
+}
+
+Gemm product_of(const ms_linear_backward_weight_args& a) {
+  const GemmOperand inputs{a.x, a.ld_x, false, a.x_activation}, outputs{a.d_y, a.ld_y, false};
+  Gemm gemm = a.layout == MS_LAYOUT_IN_OUT ? Gemm{a.in, a.out, a.rows, inputs, outputs, {}} : Gemm{a.out, a.in, a.rows, outputs, inputs, {}};
+  gemm.output.c = a.d_w;
+  gemm.output.ld_c = gemm.columns;
+  gemm.output.beta = a.beta;
+  return gemm;
+}
+
 }  // namespace
+
+namespace cpu {
+
+size_t scratch_of(const Context& context, const ms_linear_forward_args& args) { return gemm_scratch_bytes(context, product_of(args)); }
+size_t scratch_of(const Context& context, const ms_linear_backward_input_args& args) { return gemm_scratch_bytes(context, product_of(args)); }
+size_t scratch_of(const Context& context, const ms_linear_backward_weight_args& args) { return gemm_scratch_bytes(context, product_of(args)); }
+
+}  // namespace cpu
 
 int32_t cpu_linear_forward(ms_context* handle, const ms_linear_forward_args* args) {
   Context& context = context_of(handle);
-  const auto& [rows, in, out, x, ld_x, x_activation, w, layout, bias, residual, y, ld_y] = *args;
-  MS_EXPECT(context, rows >= 0 && in >= 0 && out >= 0 && ld_x >= in && ld_y >= out);
-  Gemm gemm{rows, out, in, {x, ld_x, true, x_activation}, weight_by_output(w, layout, in, out), {}};
-  gemm.output.c = y;
-  gemm.output.ld_c = ld_y;
-  gemm.output.bias = bias;
-  gemm.output.residual = residual;
-  return run_gemm(context, gemm);
+  MS_EXPECT(context, args->rows >= 0 && args->in >= 0 && args->out >= 0 && args->ld_x >= args->in && args->ld_y >= args->out);
+  return run_gemm(context, product_of(*args));
 }
 
 int32_t cpu_linear_backward_input(ms_context* handle, const ms_linear_backward_input_args* args) {
   Context& context = context_of(handle);
-  const auto& [rows, in, out, d_y, ld_y, w, layout, x, x_activation, d_x, ld_x, beta] = *args;
-  MS_EXPECT(context, rows >= 0 && in >= 0 && out >= 0 && ld_x >= in && ld_y >= out);
-  MS_EXPECT(context, x_activation == MS_ACTIVATION_NONE || x != nullptr);
-  Gemm gemm{rows, in, out, {d_y, ld_y, true}, weight_by_input(w, layout, in, out), {}};
-  gemm.output.c = d_x;
-  gemm.output.ld_c = ld_x;
-  gemm.output.beta = beta;
-  gemm.output.derivative = x_activation;
-  gemm.output.x = x;
-  gemm.output.ld_x = ld_x;
-  return run_gemm(context, gemm);
+  MS_EXPECT(context, args->rows >= 0 && args->in >= 0 && args->out >= 0 && args->ld_x >= args->in && args->ld_y >= args->out);
+  MS_EXPECT(context, args->x_activation == MS_ACTIVATION_NONE || args->x != nullptr);
+  return run_gemm(context, product_of(*args));
 }
 
 int32_t cpu_linear_backward_weight(ms_context* handle, const ms_linear_backward_weight_args* args) {
@@ -52,12 +76,7 @@ int32_t cpu_linear_backward_weight(ms_context* handle, const ms_linear_backward_
   const auto& [rows, in, out, x, ld_x, x_activation, d_y, ld_y, d_w, layout, d_bias, beta] = *args;
   MS_EXPECT(context, rows >= 0 && in >= 0 && out >= 0 && ld_x >= in && ld_y >= out);
   if (d_w != nullptr) {
-    const GemmOperand inputs{x, ld_x, false, x_activation}, outputs{d_y, ld_y, false};
-    Gemm gemm = layout == MS_LAYOUT_IN_OUT ? Gemm{in, out, rows, inputs, outputs, {}} : Gemm{out, in, rows, outputs, inputs, {}};
-    gemm.output.c = d_w;
-    gemm.output.ld_c = gemm.columns;
-    gemm.output.beta = beta;
-    if (const int32_t result = run_gemm(context, gemm); result != MS_OK) return result;
+    if (const int32_t result = run_gemm(context, product_of(*args)); result != MS_OK) return result;
   }
   if (d_bias == nullptr || out == 0) return MS_OK;
   ScratchPlan plan;

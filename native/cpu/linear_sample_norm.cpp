@@ -7,6 +7,7 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/partition.h"
+#include "cpu/scratch_bytes.h"
 
 namespace mendset {
 namespace {
@@ -194,6 +195,22 @@ class SampleNorms {
 };
 
 }  // namespace
+
+namespace cpu {
+
+// As if every sample were as long as the longest, up to the number of rows.
+size_t scratch_of(const Context& context, const ms_linear_sample_norm_args& a) {
+  const GemmKernels& kernels = context.kernels.gemm;
+  const int64_t panels = blocks_of(a.max_length, kernels.rows);
+  const int64_t longest = panels * kernels.rows * (a.in + a.out), all = (a.rows + a.samples * kernels.rows) * (a.in + a.out);
+  const int64_t packed = std::min(std::max(kGroupElements, longest), all);
+  const int64_t worker = kernels.depth_block * kernels.columns + 2 * panels * kernels.rows * kernels.columns;
+  const Gemm product{a.in, a.out, a.max_length, {a.x, a.ld_x, false, a.x_activation}, {a.d_y, a.ld_y, false}, {}};
+  return static_cast<size_t>(packed + worker * context.pool.threads()) * sizeof(float) +
+         static_cast<size_t>(gemm_tiles(context, a.in, a.out)) * sizeof(double) + gemm_scratch_bytes(context, product);
+}
+
+}  // namespace cpu
 
 int32_t cpu_linear_sample_norm(ms_context* handle, const ms_linear_sample_norm_args* args) {
   Context& context = context_of(handle);

@@ -4,13 +4,6 @@
 
 namespace mendset {
 
-namespace {
-
-// Base of a plan without memory: aligned and not null, so that null keeps its meaning in argument structs.
-constexpr uintptr_t kNowhere = 4096;
-
-}  // namespace
-
 void Arena::begin() {
   free_.clear();
   taken_.clear();
@@ -66,9 +59,13 @@ void Arena::give(const void* pointer) {
 
 Status Arena::settle(bool* fits) {
   *fits = memory_.data() != nullptr && peak_ <= memory_.bytes();
-  if (*fits) return {};
+  return reserve(peak_);
+}
+
+Status Arena::reserve(size_t bytes) {
+  if (memory_.data() != nullptr && bytes <= memory_.bytes()) return {};
   memory_.reset();  // first, so that old and new never coexist
-  return Buffer::allocate(backend_, std::max<size_t>(peak_, 64), &memory_);
+  return Buffer::allocate(backend_, std::max<size_t>(bytes, 64), &memory_);
 }
 
 }  // namespace mendset

@@ -10,6 +10,9 @@
 
 namespace mendset {
 
+// Base of a plan without memory: aligned and not null, so that null keeps its meaning in argument structs.
+constexpr uintptr_t kNowhere = 4096;
+
 // Offsets depend only on the order of take and give. While a plan is being made the arena may hand out places beyond its capacity
 // (never touched); `settle` then grows the memory, and the same plan made again gets the same offsets inside it.
 class Arena {
@@ -21,6 +24,8 @@ class Arena {
   void give(const void* pointer);  // its bytes may be handed out again; null is ignored
   // After a plan: true when everything lay within the memory; otherwise grows it, and the plan must be made again.
   Status settle(bool* fits);
+  // Before several plans that leave something to each other: none of them will grow the memory. Its contents are lost.
+  Status reserve(size_t bytes);
 
   size_t peak() const { return peak_; }
   size_t capacity() const { return memory_.bytes(); }

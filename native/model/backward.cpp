@@ -2,13 +2,12 @@
 
 namespace mendset {
 
-GradientSink GradientSink::gradients(const Model& model, int32_t wanted, float* base, int64_t origin, bool accumulate) {
+GradientSink GradientSink::gradients(const Model& model, int32_t wanted) {
   GradientSink sink;
   sink.model_ = &model;
   sink.wanted_ = wanted;
-  sink.base_ = base;
-  sink.origin_ = origin;
-  sink.written_.resize(model.tensors().size(), accumulate);
+  sink.groups_.resize(model.groups().size());
+  sink.written_.resize(model.tensors().size());
   return sink;
 }
 
@@ -32,14 +31,38 @@ bool GradientSink::mark(int tensor) {
   return before;
 }
 
+void GradientSink::take(Builder& builder, size_t group) {
+  const TensorGroup& range = model_->groups()[group];
+  groups_[group] = builder.take<float>(range.end - range.begin);
+  for (size_t t = range.first; t < range.last; ++t) {
+    const int64_t end = t + 1 < range.last ? model_->offset(static_cast<int>(t) + 1) : range.end;
+    const int64_t used = model_->offset(static_cast<int>(t)) + model_->tensors()[t].count;
+    builder.zero(groups_[group] + (used - range.begin), end - used);
+  }
+}
+
+void GradientSink::hold(Builder& builder) {
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    if (wants(model_->block_of_group(g))) take(builder, g);
+  }
+}
+
+float* GradientSink::gradient(Builder& builder, int tensor) {
+  if (tensor < 0) return nullptr;
+  const size_t group = model_->group_of(tensor);
+  if (groups_[group] == nullptr) take(builder, group);
+  return place(tensor);
+}
+
 void GradientSink::linear(Builder& builder, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
                           const float* d_y, int64_t ld_y, int32_t block) {
   if (!wants(block)) return;
   if (forms_gradients()) {
     const float beta = mark(map.weight) ? 1.0f : 0.0f;
-    builder.add(ms_linear_backward_weight_args{rows, map.in, map.out, x, map.in, activation, d_y, ld_y, gradient(map.weight),
-                                               map.layout, gradient(map.bias), beta},
-                block);
+    float *d_w = gradient(builder, map.weight), *d_bias = gradient(builder, map.bias);
+    builder.add(
+        ms_linear_backward_weight_args{rows, map.in, map.out, x, map.in, activation, d_y, ld_y, d_w, map.layout, d_bias, beta},
+        block);
   } else {
     builder.add(ms_linear_sample_norm_args{rows, map.in, map.out, spans_.samples, spans_.offsets, spans_.max_length, x, map.in,
                                            activation, d_y, ld_y, squares(map.weight), squares(map.bias), stride()},
@@ -53,8 +76,8 @@ void GradientSink::norm(Builder& builder, const NormMap& map, int64_t rows, cons
   float *d_gain = nullptr, *d_bias = nullptr;
   if (wants(block)) {
     if (forms_gradients()) {
-      d_gain = gradient(map.gain);
-      d_bias = gradient(map.bias);
+      d_gain = gradient(builder, map.gain);
+      d_bias = gradient(builder, map.bias);
       if (!mark(map.gain)) {  // gain and bias are neighbours
         builder.zero(d_gain, (d_bias != nullptr ? d_bias - d_gain : 0) + a.width, block);
       }
@@ -74,7 +97,8 @@ void GradientSink::norm(Builder& builder, const NormMap& map, int64_t rows, cons
 void GradientSink::embedding(Builder& builder, const DeviceRows& rows, const float* d_out) {
   const int token = model_->map().token_embedding, position = model_->map().position_embedding;
   for (const int tensor : {token, position}) {
-    if (tensor >= 0 && !mark(tensor)) builder.zero(gradient(tensor), model_->tensors()[static_cast<size_t>(tensor)].count);
+    if (tensor >= 0 && !mark(tensor))
+      builder.zero(gradient(builder, tensor), model_->tensors()[static_cast<size_t>(tensor)].count);
   }
   builder.add(ms_embed_backward_args{rows.rows, model_->architecture().width, rows.ids, rows.positions, d_out, gradient(token),
                                      gradient(position)});
@@ -208,7 +232,9 @@ class BlockBackward {
 void build_backward(Builder& builder, const Model& model, const DeviceRows& rows, const ForwardPass& pass, float* d_out,
                     GradientSink& sink) {
   for (int32_t b = static_cast<int32_t>(model.architecture().layers) - 1; b >= sink.lowest_block(); --b) {
-    BlockBackward(builder, model, rows, pass.blocks[static_cast<size_t>(b)], d_out, sink, b).build();
+    const BlockActivations& kept = pass.blocks[static_cast<size_t>(b)];
+    const BlockActivations act = pass.checkpointed ? build_again(builder, model, rows, kept.input, b) : kept;
+    BlockBackward(builder, model, rows, act, d_out, sink, b).build();
   }
 }
 

@@ -21,16 +21,21 @@ class GradientSink {
  public:
   enum : int32_t { kEverything = -1, kBlocksOnly = -2 };  // or the index of the one block that is wanted
 
-  // The gradient of tensor t lies at base + model.offset(t) - origin. It is overwritten at its first use of a build and
-  // accumulates afterwards; with `accumulate` it always accumulates.
-  static GradientSink gradients(const Model& model, int32_t wanted, float* base, int64_t origin, bool accumulate = false);
+  // Gradients, each overwritten at its first use and added to afterwards. A group's memory is taken when the backward pass first
+  // writes to it, so that it may lie where activations were that are used up by then.
+  static GradientSink gradients(const Model& model, int32_t wanted);
   // Squared norms at squares[sample * tensors + t], added to what is there.
   static GradientSink sample_norms(const Model& model, int32_t wanted, double* squares, SampleSpans spans);
 
   bool wants(int32_t block) const;  // -1: embeddings, final norm, head
   int32_t lowest_block() const { return wanted_ < 0 ? 0 : wanted_; }
-  bool forms_gradients() const { return base_ != nullptr; }
-  float* gradient(int tensor) const { return tensor < 0 ? nullptr : base_ + model_->offset(tensor) - origin_; }
+  bool forms_gradients() const { return squares_ == nullptr; }
+  // Takes the memory of every wanted group anew: what a pass does first when several passes add into the same gradients, so that
+  // they lie at the same place in each.
+  void hold(Builder& builder);
+  // Where the gradient of a group lies (its padding is zero); null when it is not wanted or not formed yet.
+  float* group(size_t index) const { return groups_[index]; }
+  float* gradient(int tensor) const { return tensor < 0 ? nullptr : place(tensor); }
   double* squares(int tensor) const { return tensor < 0 ? nullptr : squares_ + tensor; }
   int64_t stride() const { return static_cast<int64_t>(model_->tensors().size()); }
 
@@ -47,11 +52,17 @@ class GradientSink {
  private:
   // Marks a tensor as written; true when it already was.
   bool mark(int tensor);
+  void take(Builder& builder, size_t group);
+  // Its group's memory, taken if there is none yet.
+  float* gradient(Builder& builder, int tensor);
+  float* place(int tensor) const {
+    const size_t group = model_->group_of(tensor);
+    return groups_[group] + (model_->offset(tensor) - model_->groups()[group].begin);
+  }
 
   const Model* model_ = nullptr;
   int32_t wanted_ = kEverything;
-  float* base_ = nullptr;
-  int64_t origin_ = 0;
+  std::vector<float*> groups_;  // per tensor group
   double* squares_ = nullptr;
   SampleSpans spans_;
   std::vector<bool> written_;

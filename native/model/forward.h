@@ -30,13 +30,18 @@ struct KeyValueCache {
 
 struct ForwardPass {
   float* output = nullptr;               // [rows, width] of the last block; before the final norm
+  bool checkpointed = false;             // of each block only `input` is there
   std::vector<BlockActivations> blocks;  // filled from first_stored on
 };
 
-// first_stored: activations are kept from this block up (architecture.layers = none). With a cache whose lengths are null, keys
-// and values are copied into it; with lengths, each row is one new token of its sequence and attends to the cache.
-ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows& rows, int64_t first_stored,
+// first_stored: activations are kept from this block up (architecture.layers = none); checkpointed: of them only each block's
+// input, from which the backward pass computes the others again. With a cache whose lengths are null, keys and values are copied
+// into it; with lengths, each row is one new token of its sequence and attends to the cache.
+ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows& rows, int64_t first_stored, bool checkpointed,
                           const KeyValueCache* cache = nullptr);
+
+// All activations of one block from its input, by the operations of build_forward, hence the same bits.
+BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block);
 
 void build_norm(Builder& builder, const Model& model, const NormMap& norm, int64_t rows, const float* x, float* y, float* mean,
                 float* rstd, int32_t block);

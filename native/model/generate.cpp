@@ -108,7 +108,7 @@ class GenerateTask : public Task {
       const DeviceRows rows = upload_rows(builder, rows_);
       KeyValueCache cache = cache_;
       cache.slot_of = builder.upload(slots_);
-      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, &cache);
+      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
       const int64_t batch = static_cast<int64_t>(live_.size());
       float* last = builder.take<float>(batch * model_->architecture().width);
       builder.add(ms_gather_rows_args{batch, model_->architecture().width, builder.upload(last_rows_), pass.output, last});
@@ -137,7 +137,7 @@ class GenerateTask : public Task {
       KeyValueCache cache = cache_;
       cache.slot_of = builder.upload(slots_);
       cache.lengths = builder.upload(lengths_);
-      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, &cache);
+      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
       build_choice(builder, pass.output);
     }));
     return begin_schedule(false);

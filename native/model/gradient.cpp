@@ -39,8 +39,7 @@ class GradientTask : public Task {
  private:
   Status build() {
     return plan(*arena_, schedule_, [&](Builder& builder) {
-      float* gradient = builder.take<float>(model_->elements());
-      GradientSink sink = GradientSink::gradients(*model_, GradientSink::kEverything, gradient, 0);
+      GradientSink sink = GradientSink::gradients(*model_, GradientSink::kEverything);
       build_loss_pass(builder, pass_, &sink);
       for (size_t i = 0; i < gradients_.size(); ++i) {
         if (gradients_[i] != nullptr)

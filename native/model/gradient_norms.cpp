@@ -66,7 +66,7 @@ class GradientNormTask : public Task {
     builder.zero(reinterpret_cast<float*>(squares), 2 * rows.samples * tensors);  // all bits zero is 0.0 in fp64 too
     GradientSink sink = GradientSink::sample_norms(*model_, wanted_, squares, {rows.samples, rows.max_length, rows.offsets});
     const bool head_wanted = sink.wants(-1), cross_term = head_wanted && a.tied_head;
-    const ForwardPass forward = build_forward(builder, *model_, rows, sink.lowest_block());
+    const ForwardPass forward = build_forward(builder, *model_, rows, sink.lowest_block(), false);
     const HeadRows head = build_head_rows(builder, *model_, rows_, forward.output, true);
     float* columns = nullptr;
     const int64_t* column_offsets = nullptr;

@@ -49,10 +49,14 @@ Status create_model(const std::shared_ptr<Backend>& backend, const std::string& 
 // Writes model.safetensors (or shards of at most shard_bytes with an index) and config.json into `directory`, which exists: each file
 // beside its final name, synced, renamed; the index last. dtype: "F32" or "BF16".
 Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype, int64_t shard_bytes, std::unique_ptr<Task>* task);
+// Architecture and tensor layout without weights: for forecasts only.
+Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, std::shared_ptr<Model>* out);
 // A second copy of the weights (reference models).
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out);
 ModelSummary summarize(const Model& model);
 const Backend& model_backend(const Model& model);
+// Work memory that waits for the model's next task.
+int64_t idle_work_bytes(const Model& model);
 const std::vector<TensorInfo>& tensors(const Model& model);
 // Copies one tensor to host fp32 (count elements), as stored in the checkpoint.
 Status read_tensor(const Model& model, const std::string& name, std::span<float> out);
@@ -103,6 +107,16 @@ struct StepRequest {
   PackedBatch sensitivity;                     // the batch whose gradient chooses the block (most/least_sensitive)
   bool update = true;                          // false: losses only, forward pass only, weights untouched
   float lr = 0, clip_norm = 0;                 // clip_norm 0 = off
+  // Gradient accumulation: samples are taken in the batch's order (repair samples or DPO pairs, then KL samples) into passes of at
+  // most so many tokens, or of one longer sample; 0 = the whole batch in one pass. Losses keep their bits, gradients are sums in
+  // that order and differ from the whole batch's by rounding.
+  int64_t micro_batch_tokens = 0;
+  // Activations of a block are computed again from its input in the backward pass: same bits, less memory, a third more work.
+  bool checkpoint = false;
+  // 0 = none. Else the step chooses: the largest micro-batch (of at most micro_batch_tokens) with which everything that the engine
+  // holds for this model stays within so many bytes, without checkpointing or, where one sample's pass would not fit, with it. The
+  // choice depends on the model, the request and the budget alone, so it is the same on every machine.
+  int64_t memory_budget = 0;
 };
 
 struct StepResult {
@@ -112,6 +126,25 @@ struct StepResult {
   std::vector<double> sensitivities;           // [layers] when a sensitivity batch was given
   std::vector<double> pair_margins;            // DPO: z per pair
   double flops = 0;
+  int64_t micro_batches = 0;                   // passes that the losses took
+  bool checkpointed = false;
+};
+
+// What work on a model holds at its peak, in bytes, known before it starts.
+struct MemoryForecast {
+  int64_t weights = 0;    // of the model
+  int64_t reference = 0;  // weights of the reference model
+  int64_t optimizer = 0;  // state of the tensors that the step updates and of those updated before
+  int64_t optimizer_most = 0;  // once steps like this one have chosen every block
+  int64_t snapshot = 0;   // the copy of the weights that snapshot_weights keeps
+  int64_t work = 0;       // activations, gradients, logits: the arena
+  int64_t gradients = 0;  // the part of `work` that lasts until the update
+  int64_t cache = 0;      // keys and values of generation
+  int64_t scratch = 0;    // packed operands inside one operation; depends on threads and instruction set
+  double flops = 0;
+  int64_t micro_batches = 0;  // of a step, with checkpointed: as StepResult
+  bool checkpointed = false;
+  int64_t peak() const { return weights + reference + optimizer + snapshot + work + cache + scratch; }
 };
 
 // Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL;
@@ -121,6 +154,11 @@ Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr
 // *result is complete when the task has finished; a task that is dropped half-way leaves weights as they were before the step
 // unless it was dropped inside the optimiser phase: then `trainer_poisoned` is true and the model must be restored.
 Status step_task(const std::shared_ptr<Trainer>& trainer, const StepRequest& request, StepResult* result, std::unique_ptr<Task>* task);
+// The model may be a layout without weights (layout_model); the request's arrays are read for their lengths, masks and ids only.
+// Where the block is not known before (Slice::most_sensitive) the lowest is assumed, which needs the most.
+Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options,
+                     bool snapshot, const StepRequest& request, MemoryForecast* out);
+Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryForecast* out);
 bool trainer_poisoned(const Trainer& trainer);
 int64_t trainer_bytes(const Trainer& trainer);
 // Optimiser state as a safetensors file (written beside, synced, renamed); restoring it into an equal model continues bit for bit.

@@ -13,8 +13,9 @@ void LossPass::add_ce(const PackedBatch& batch, int64_t first_sample, int64_t la
   log_prob.resize(static_cast<size_t>(kl_begin));
 }
 
-void LossPass::add_kl(const PackedBatch& batch, std::span<const float> hidden, float weight) {
-  rows.append(batch, 0, batch.samples(), true);
+void LossPass::add_kl(const PackedBatch& batch, int64_t first_sample, int64_t last_sample, std::span<const float> hidden,
+                      float weight) {
+  rows.append(batch, first_sample, last_sample, true);
   reference_hidden = hidden;
   const size_t count = static_cast<size_t>(rows.losses() - kl_begin);
   for (size_t i = 0; i < count; ++i) reference_rows.push_back(rows.loss_tokens[static_cast<size_t>(kl_begin) + i] - 1);
@@ -31,7 +32,8 @@ class LossPassBuilder {
 
   void build() {
     const DeviceRows rows = upload_rows(builder_, pass_.rows);
-    const ForwardPass forward = build_forward(builder_, model_, rows, sink_ != nullptr ? sink_->lowest_block() : a_.layers);
+    const int64_t first_stored = sink_ != nullptr ? sink_->lowest_block() : a_.layers;
+    const ForwardPass forward = build_forward(builder_, model_, rows, first_stored, pass_.checkpointed);
     head_ = build_head_rows(builder_, model_, pass_.rows, forward.output, sink_ != nullptr);
     if (sink_ != nullptr) d_hidden_ = builder_.take<float>(head_.rows * a_.width);
     targets_ = builder_.upload(pass_.rows.targets);

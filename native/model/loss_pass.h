@@ -15,6 +15,7 @@ namespace mendset {
 struct LossPass {
   const Model* model = nullptr;
   PackedRows rows;
+  bool checkpointed = false;      // activations are computed again in the backward pass
   int64_t kl_begin = 0;           // loss rows before it carry CE, from it on KL
   std::vector<float> ce_weights;  // [kl_begin]: factor of each row's CE in the loss
   // DPO: the weights follow from log_prob. Called between a first sweep over the logits and a second; fills ce_weights.
@@ -32,7 +33,8 @@ struct LossPass {
   // Appends the samples [first, last), whose scored tokens carry CE with `weight` each. All CE samples come before the KL
   // samples.
   void add_ce(const PackedBatch& batch, int64_t first_sample, int64_t last_sample, float weight);
-  void add_kl(const PackedBatch& batch, std::span<const float> hidden, float weight);
+  // hidden: of the whole batch.
+  void add_kl(const PackedBatch& batch, int64_t first_sample, int64_t last_sample, std::span<const float> hidden, float weight);
   int64_t losses() const { return rows.losses(); }
 };
 

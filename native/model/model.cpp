@@ -115,18 +115,30 @@ std::unique_ptr<Arena> Model::borrow_arena() {
   return idle_arena_ != nullptr ? std::move(idle_arena_) : std::make_unique<Arena>(backend_);
 }
 
+int64_t Model::idle_arena_bytes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return idle_arena_ != nullptr ? static_cast<int64_t>(idle_arena_->capacity()) : 0;
+}
+
 void Model::give_back_arena(std::unique_ptr<Arena> arena) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (idle_arena_ == nullptr || idle_arena_->capacity() < arena->capacity()) idle_arena_ = std::move(arena);
 }
 
-Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed,
-                    std::shared_ptr<Model>* out) {
+Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, std::shared_ptr<Model>* out) {
   Json config;
   MS_TRY(Json::parse(config_json, &config));
   Architecture architecture;
   MS_TRY(parse_architecture(config, &architecture));
-  const std::shared_ptr<Model> model = Model::create(backend, architecture, std::move(config), architecture.names->prefix);
+  *out = Model::create(backend, architecture, std::move(config), architecture.names->prefix);
+  return {};
+}
+
+Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed,
+                    std::shared_ptr<Model>* out) {
+  std::shared_ptr<Model> model;
+  MS_TRY(layout_model(backend, config_json, &model));
+  const Architecture& architecture = model->architecture();
   MS_TRY(model->allocate());
   const float residual_scale = 1 / std::sqrt(2 * static_cast<float>(architecture.layers));
   std::vector<float> values;
@@ -189,6 +201,8 @@ Status Model::copy_head(std::shared_ptr<Model>* out) const {
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out) { return model->copy(out); }
 
 const Backend& model_backend(const Model& model) { return *model.backend(); }
+
+int64_t idle_work_bytes(const Model& model) { return model.idle_arena_bytes(); }
 
 ModelSummary summarize(const Model& model) {
   const Architecture& a = model.architecture();

@@ -62,7 +62,16 @@ class Model {
   // Element offset of a tensor in the buffer.
   int64_t offset(int tensor) const { return offsets_[static_cast<size_t>(tensor)]; }
   int64_t elements() const { return elements_; }
-  float* data() const { return buffer_.as<float>(); }
+  size_t group_of(int tensor) const {
+    const int32_t block = tensors_[static_cast<size_t>(tensor)].block;
+    return block >= 0 ? static_cast<size_t>(block) + 1 : static_cast<size_t>(tensor) < groups_[0].last ? 0 : groups_.size() - 1;
+  }
+  int32_t block_of_group(size_t group) const {
+    return group == 0 || group + 1 == groups_.size() ? -1 : static_cast<int32_t>(group) - 1;
+  }
+  // Before `allocate` an address that nothing may touch: enough to plan passes and forecast their memory.
+  float* data() const { return allocated() ? buffer_.as<float>() : reinterpret_cast<float*>(kNowhere); }
+  bool allocated() const { return buffer_.data() != nullptr; }
   float* weight(int tensor) const { return tensor < 0 ? nullptr : data() + offset(tensor); }
   int find(const std::string& name) const;  // -1 when there is none
 
@@ -75,6 +84,7 @@ class Model {
   // Work memory for one task: an idle arena, or a new one. Give it back when the task is destroyed.
   std::unique_ptr<Arena> borrow_arena();
   void give_back_arena(std::unique_ptr<Arena> arena);
+  int64_t idle_arena_bytes() const;
 
   std::string stored_dtype = "F32";
 
@@ -91,7 +101,7 @@ class Model {
   TensorMap map_;
   int64_t elements_ = 0;
   Buffer buffer_;
-  std::mutex mutex_;  // tasks are made and dropped on other threads than the one that steps
+  mutable std::mutex mutex_;  // tasks are made and dropped on other threads than the one that steps
   std::unique_ptr<Arena> idle_arena_;
 };
 

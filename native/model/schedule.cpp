@@ -19,6 +19,18 @@ struct Runner {
 #undef MS_RUN
 };
 
+struct Scratch {
+  int64_t (*ask)(ms_context*, int32_t, const void*);
+  ms_context* context;
+  int64_t operator()(const Upload&) const { return 0; }
+  int64_t operator()(const Download&) const { return 0; }
+  int64_t operator()(const HostStep&) const { return 0; }
+#define MS_ASK(name) \
+  int64_t operator()(const ms_##name##_args& a) const { return ask(context, MS_OPERATION_##name, &a); }
+  MS_OPERATIONS(MS_ASK)
+#undef MS_ASK
+};
+
 // {FLOPs, floats moved}. Exact for matrix products; a small constant per element elsewhere.
 struct Pair {
   double flops, floats;
@@ -96,6 +108,15 @@ void Schedule::clear() {
 void Schedule::add(Operation operation, int32_t block, double flops, double bytes) {
   entries_.push_back({std::move(operation), block, flops, bytes});
   flops_ += flops;
+}
+
+int64_t Schedule::scratch_bytes(const Backend& backend) const {
+  const auto ask = backend.table().scratch_bytes;
+  int64_t most = 0;
+  for (const Entry& entry : entries_) {
+    if (ask != nullptr) most = std::max(most, std::visit(Scratch{ask, backend.context()}, entry.operation));
+  }
+  return most;
 }
 
 Status Schedule::run(const Backend& backend, Deadline deadline, size_t* next) const {

@@ -1,6 +1,7 @@
 // A plain list of operations over planned buffers. Stepping, memory, FLOP counts and truncated passes are walks over this list.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <variant>
@@ -45,6 +46,9 @@ class Schedule {
   double flops() const { return flops_; }
   void clear();
   void add(Operation operation, int32_t block, double flops, double bytes);
+
+  // The largest scratch that the backend allocates for one of the entries, as far as it can tell beforehand.
+  int64_t scratch_bytes(const Backend& backend) const;
 
   // Runs entries from *next until the deadline has passed (at least one) or all are done; *next == entries().size() then.
   Status run(const Backend& backend, Deadline deadline, size_t* next) const;
@@ -108,6 +112,29 @@ Status plan(Arena& arena, Schedule& schedule, Build&& build) {
     MS_TRY(arena.settle(&fits));
   }
   return {};
+}
+
+// What a plan needs, without making it.
+struct PlannedMemory {
+  int64_t bytes = 0;          // of the arena
+  int64_t scratch_bytes = 0;  // of the backend
+  double flops = 0;
+
+  // Another plan runs after this one.
+  void cover(const PlannedMemory& other) {
+    bytes = std::max(bytes, other.bytes);
+    scratch_bytes = std::max(scratch_bytes, other.scratch_bytes);
+    flops += other.flops;
+  }
+};
+
+template <typename Build>
+PlannedMemory plan_memory(const Backend& backend, Build&& build) {
+  Arena arena(nullptr);
+  Schedule schedule;
+  Builder builder(arena, schedule);
+  build(builder);
+  return {static_cast<int64_t>(arena.peak()), schedule.scratch_bytes(backend), schedule.flops()};
 }
 
 }  // namespace mendset

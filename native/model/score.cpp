@@ -69,7 +69,7 @@ class ScoreTask : public Task {
     if (rows_.rows() == 0) return;
     const Architecture& a = model_->architecture();
     const DeviceRows rows = upload_rows(builder, rows_);
-    const ForwardPass pass = build_forward(builder, *model_, rows, a.layers);
+    const ForwardPass pass = build_forward(builder, *model_, rows, a.layers, false);
     if (wants_every_row()) {
       float* hidden = builder.take<float>(rows.rows * a.width);
       build_norm(builder, *model_, model_->map().final_norm, rows.rows, pass.output, hidden, nullptr, nullptr, -1);

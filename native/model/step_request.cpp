@@ -27,11 +27,11 @@ Status check_scored(const PackedBatch& batch, const Architecture& architecture, 
 }  // namespace
 
 Status check_request(const Trainer& trainer, const StepRequest& r) {
-  const Architecture& a = trainer.model()->architecture();
-  const bool trains = r.loss != StepRequest::Loss::none || r.weight_kl > 0;
   if (trainer.poisoned)
     return failure(Code::invalid_argument,
                    "An update of this model was dropped half-way; restore the weights before the next step.");
+  const Architecture& a = trainer.model()->architecture();
+  const bool trains = r.loss != StepRequest::Loss::none || r.weight_kl > 0;
   if (!std::isfinite(r.weight_repair) || r.weight_repair < 0 || !std::isfinite(r.weight_kl) || r.weight_kl < 0) {
     return failure(Code::invalid_argument, "The weights of the losses must be finite and not negative, got %g and %g.",
                    static_cast<double>(r.weight_repair), static_cast<double>(r.weight_kl));
@@ -78,6 +78,10 @@ Status check_request(const Trainer& trainer, const StepRequest& r) {
   if (!std::isfinite(r.lr) || r.lr < 0 || !std::isfinite(r.clip_norm) || r.clip_norm < 0) {
     return failure(Code::invalid_argument, "lr and clip_norm must be finite and not negative, got %g and %g.",
                    static_cast<double>(r.lr), static_cast<double>(r.clip_norm));
+  }
+  if (r.micro_batch_tokens < 0 || r.memory_budget < 0) {
+    return failure(Code::invalid_argument, "The micro-batch and the memory budget must be 0 (off) or more, got %lld and %lld.",
+                   static_cast<long long>(r.micro_batch_tokens), static_cast<long long>(r.memory_budget));
   }
   return {};
 }

@@ -11,17 +11,6 @@ constexpr int64_t kUpdatePiece = int64_t{1} << 21;
 
 }  // namespace
 
-Status Trainer::gradients(int32_t block, float** base) {
-  Buffer& buffer = block < 0 ? gradients_all_ : gradients_block_;
-  if (buffer.data() == nullptr) {
-    const TensorGroup& one = model_->groups()[1];
-    const int64_t elements = block < 0 ? model_->elements() : one.end - one.begin;
-    MS_TRY(Buffer::allocate(model_->backend(), static_cast<size_t>(elements) * sizeof(float), &buffer));
-  }
-  *base = buffer.as<float>();
-  return {};
-}
-
 Status Trainer::allocate_state(size_t group) {
   OptimizerState& state = states_[group];
   const TensorGroup& range = model_->groups()[group];
@@ -34,30 +23,26 @@ Status Trainer::allocate_state(size_t group) {
 }
 
 int64_t Trainer::bytes() const {
-  size_t bytes = gradients_all_.bytes() + gradients_block_.bytes() + snapshot.bytes();
+  size_t bytes = snapshot.bytes();
   for (const OptimizerState& state : states_) bytes += state.second.bytes() + state.first.bytes();
   return static_cast<int64_t>(bytes);
 }
 
-void build_update(Builder& builder, const Trainer& trainer, size_t first, size_t last, const float* gradient, int64_t origin,
-                  float lr, float grad_scale) {
+void build_update(Builder& builder, const Trainer& trainer, size_t group, const float* gradient, float lr, float grad_scale) {
   const OptimizerOptions& o = trainer.options();
-  for (size_t g = first; g < last; ++g) {
-    const TensorGroup& range = trainer.model()->groups()[g];
-    const OptimizerState& state = trainer.states()[g];
-    const int32_t block = g == 0 || g + 1 == trainer.states().size() ? -1 : static_cast<int32_t>(g) - 1;
-    for (int64_t at = range.begin; at < range.end; at += kUpdatePiece) {
-      const int64_t count = std::min(kUpdatePiece, range.end - at), inside = at - range.begin;
-      float* w = trainer.model()->data() + at;
-      const float* g_at = gradient + (at - origin);
-      float* v = state.second.as<float>() + inside;
-      if (o.kind == OptimizerOptions::Kind::rmsprop) {
-        builder.add(ms_rmsprop_args{count, w, g_at, v, lr, o.alpha, o.epsilon, grad_scale}, block);
-      } else {
-        builder.add(ms_adamw_args{count, w, g_at, state.first.as<float>() + inside, v, lr, o.beta1, o.beta2, o.epsilon,
-                                  o.weight_decay, grad_scale, state.steps + 1},
-                    block);
-      }
+  const TensorGroup& range = trainer.model()->groups()[group];
+  const OptimizerState& state = trainer.states()[group];
+  const int32_t block = trainer.model()->block_of_group(group);
+  for (int64_t at = 0; at < range.end - range.begin; at += kUpdatePiece) {
+    const int64_t count = std::min(kUpdatePiece, range.end - range.begin - at);
+    float* w = trainer.model()->data() + range.begin + at;
+    float* v = state.second.as<float>() + at;
+    if (o.kind == OptimizerOptions::Kind::rmsprop) {
+      builder.add(ms_rmsprop_args{count, w, gradient + at, v, lr, o.alpha, o.epsilon, grad_scale}, block);
+    } else {
+      builder.add(ms_adamw_args{count, w, gradient + at, state.first.as<float>() + at, v, lr, o.beta1, o.beta2, o.epsilon,
+                                o.weight_decay, grad_scale, state.steps + 1},
+                  block);
     }
   }
 }

@@ -1,4 +1,4 @@
-// Optimiser state and gradient memory of one model under training.
+// Optimiser state of one model under training.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,8 @@
 #include "model/schedule.h"
 
 namespace mendset {
+
+class StepPasses;
 
 // State of one tensor group, allocated at its first update. All tensors of a group are always updated together, so one counter is
 // the bias-correction counter of each of them.
@@ -29,13 +31,6 @@ class Trainer {
   std::vector<OptimizerState>& states() { return states_; }
   const std::vector<OptimizerState>& states() const { return states_; }
 
-  // The groups that a slice trains: [first, last). block -1 = all.
-  std::pair<size_t, size_t> groups_of(int32_t block) const {
-    const size_t b = static_cast<size_t>(block) + 1;
-    return block < 0 ? std::pair<size_t, size_t>{0, states_.size()} : std::pair<size_t, size_t>{b, b + 1};
-  }
-  // Gradient memory for all tensors or for one block (blocks are alike), zeroed when new; the padding between tensors stays zero.
-  Status gradients(int32_t block, float** base);
   Status allocate_state(size_t group);
   void reset_states() { states_ = std::vector<OptimizerState>(states_.size()); }
   int64_t bytes() const;
@@ -47,14 +42,15 @@ class Trainer {
   std::shared_ptr<Model> model_, reference_;
   OptimizerOptions options_;
   std::vector<OptimizerState> states_;
-  Buffer gradients_all_, gradients_block_;
 };
 
 // One sentence about the first thing wrong in a request, before any work.
 Status check_request(const Trainer& trainer, const StepRequest& request);
 
-// Appends the update of groups [first, last) from gradients at gradient + (element - origin).
-void build_update(Builder& builder, const Trainer& trainer, size_t first, size_t last, const float* gradient, int64_t origin,
-                  float lr, float grad_scale);
+// Cuts the batch as the request says, or as its memory budget allows.
+Status choose_cut(const Trainer& trainer, const StepRequest& request, StepPasses* passes);
+
+// Appends the update of one group from its gradient.
+void build_update(Builder& builder, const Trainer& trainer, size_t group, const float* gradient, float lr, float grad_scale);
 
 }  // namespace mendset

@@ -69,6 +69,7 @@ const ms_backend* mendset_plain_backend() {
                                    .download = move,
                                    .copy = move,
                                    .synchronize = synchronize,
+                                   .scratch_bytes = nullptr,
                                    MS_OPERATIONS(MS_ENTRY)};
 #undef MS_ENTRY
   return &table;

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 2
+#define MS_BACKEND_ABI 3
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -576,6 +576,12 @@ typedef struct {
   X(nearest_rows)          \
   X(coverage_gains)
 
+enum {
+#define MS_NUMBER(name) MS_OPERATION_##name,
+  MS_OPERATIONS(MS_NUMBER)
+#undef MS_NUMBER
+};
+
 typedef struct {
   int32_t abi;       // MS_BACKEND_ABI of the backend; checked before anything else is read
   const char* name;  // "cpu", "plain", "cuda"
@@ -595,6 +601,10 @@ typedef struct {
   int32_t (*download)(ms_context*, void* host, const void* source, size_t bytes);
   int32_t (*copy)(ms_context*, void* destination, const void* source, size_t bytes);
   int32_t (*synchronize)(ms_context*);
+
+  // Upper estimate of the scratch that an operation (MS_OPERATION_*) would take from the workspace, from the sizes in its arguments alone:
+  // no pointer in them is followed. 0 where it is small beside its operands. Nullable.
+  int64_t (*scratch_bytes)(ms_context*, int32_t operation, const void* args);
 
 #define MS_FIELD(name) int32_t (*name)(ms_context*, const ms_##name##_args*);
   MS_OPERATIONS(MS_FIELD)

@@ -1,0 +1,138 @@
+// What a training step will hold, from the plans of its passes; and the cut of its batch that a memory budget allows.
+#include <algorithm>
+
+#include "model/step_passes.h"
+#include "model/trainer.h"
+
+namespace mendset {
+
+namespace {
+
+// Kept free of a budget for the backend's scratch: its need depends on threads and instruction set, the cut must not.
+constexpr int64_t kScratchAllowance = int64_t{32} << 20;
+
+int64_t weight_bytes(const Model* model) {
+  return model == nullptr ? 0 : model->elements() * static_cast<int64_t>(sizeof(float));
+}
+
+int64_t group_bytes(const Model& model, size_t group) {
+  const TensorGroup& range = model.groups()[group];
+  return (range.end - range.begin) * static_cast<int64_t>(sizeof(float));
+}
+
+// The block to plan for: the lowest where the step will choose it, which keeps the most activations.
+int32_t planned_block(const StepRequest& request) {
+  return request.slice == Slice::all ? -1 : request.slice == Slice::block ? request.block : 0;
+}
+
+int64_t updated_bytes(const Model& model, const StepPasses& passes, const StepRequest& request) {
+  const auto [first, last] = passes.groups_of(planned_block(request));
+  int64_t bytes = 0;
+  for (size_t g = first; passes.updates() && g < last; ++g) bytes += group_bytes(model, g);
+  return bytes;
+}
+
+// Everything but what the passes need.
+MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& passes, const StepRequest& request) {
+  const Model& model = *trainer.model();
+  const int64_t moments = trainer.options().kind == OptimizerOptions::Kind::adamw ? 2 : 1;
+  MemoryForecast out;
+  out.weights = weight_bytes(&model);
+  out.reference = weight_bytes(trainer.reference());
+  out.snapshot = snapshot ? out.weights : 0;
+  const auto [first, last] = passes.groups_of(planned_block(request));
+  const bool chooses = request.slice == Slice::most_sensitive || request.slice == Slice::least_sensitive;
+  bool chosen_counted = false;
+  for (size_t g = 0; g < model.groups().size(); ++g) {
+    const int64_t bytes = moments * group_bytes(model, g);
+    const bool before = trainer.states()[g].steps > 0;
+    const bool now = passes.updates() && g >= first && g < last;
+    const bool may = passes.updates() && (now || (chooses && model.block_of_group(g) >= 0));
+    // Of blocks that the step may choose, one is new to it.
+    if (before || (now && !chooses)) out.optimizer += bytes;
+    if (before || may) out.optimizer_most += bytes;
+    if (chooses && may && !before && !chosen_counted) {
+      out.optimizer += bytes;
+      chosen_counted = true;
+    }
+  }
+  out.gradients = updated_bytes(model, passes, request);
+  return out;
+}
+
+PlannedMemory planned_step(const Trainer& trainer, StepPasses& passes, const StepRequest& request) {
+  const Backend& backend = *trainer.model()->backend();
+  PlannedMemory all = passes.plan_sensitivity(backend);
+  all.cover(passes.plan_loss(backend, planned_block(request)));
+  if (passes.updates()) {
+    Schedule update;
+    Arena arena(nullptr);
+    Builder builder(arena, update);
+    ms_rmsprop_args rmsprop{};
+    ms_adamw_args adamw{};
+    rmsprop.count = adamw.count = updated_bytes(*trainer.model(), passes, request) / static_cast<int64_t>(sizeof(float));
+    trainer.options().kind == OptimizerOptions::Kind::rmsprop ? builder.add(rmsprop) : builder.add(adamw);
+    all.flops += update.flops();
+  }
+  return all;
+}
+
+Status cut_within(const Trainer& trainer, bool snapshot, const StepRequest& request, StepPasses* passes) {
+  passes->cut(request.micro_batch_tokens, request.checkpoint);
+  if (request.memory_budget <= 0) return {};
+  const int64_t kept = held(trainer, snapshot, *passes, request).peak() + kScratchAllowance;
+  int64_t least = 0;
+  for (const bool checkpointed : {false, true}) {
+    if (request.checkpoint && !checkpointed) continue;
+    int64_t tokens = request.micro_batch_tokens;
+    for (;;) {
+      passes->cut(tokens, checkpointed);
+      const int64_t need = kept + planned_step(trainer, *passes, request).bytes;
+      if (need <= request.memory_budget) return {};
+      least = least == 0 ? need : std::min(least, need);
+      const int64_t next = passes->next_cut();
+      if (next == 0) break;
+      // Halves until few samples are left in a pass, so that the search stays short.
+      tokens = std::min(next, std::max<int64_t>(next / 2, 1) + next / 4);
+    }
+  }
+  return failure(
+      Code::invalid_argument,
+      "The step needs at least %lld MiB even one sample at a time with checkpointed activations, but the memory budget "
+      "is %lld MiB; raise it, shorten the samples, or train one block.",
+      static_cast<long long>((least + (1 << 20) - 1) >> 20), static_cast<long long>(request.memory_budget >> 20));
+}
+
+Status forecast(const Trainer& trainer, bool snapshot, const StepRequest& request, MemoryForecast* out) {
+  MS_TRY(check_request(trainer, request));
+  StepResult ignored;
+  StepPasses passes(*trainer.model(), trainer.reference(), request, &ignored);
+  MS_TRY(cut_within(trainer, snapshot, request, &passes));
+  *out = held(trainer, snapshot, passes, request);
+  const PlannedMemory planned = planned_step(trainer, passes, request);
+  out->work = planned.bytes;
+  out->scratch = planned.scratch_bytes;
+  out->flops = planned.flops;
+  out->micro_batches = passes.has_loss() ? static_cast<int64_t>(passes.loss_parts()) : 0;
+  out->checkpointed = passes.checkpointed();
+  return {};
+}
+
+}  // namespace
+
+Status choose_cut(const Trainer& trainer, const StepRequest& request, StepPasses* passes) {
+  return cut_within(trainer, trainer.snapshot.data() != nullptr, request, passes);
+}
+
+Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryForecast* out) {
+  return forecast(trainer, trainer.snapshot.data() != nullptr, request, out);
+}
+
+Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference,
+                     const OptimizerOptions& options, bool snapshot, const StepRequest& request, MemoryForecast* out) {
+  std::shared_ptr<Trainer> trainer;
+  MS_TRY(create_trainer(model, reference, options, &trainer));
+  return forecast(*trainer, snapshot, request, out);
+}
+
+}  // namespace mendset
