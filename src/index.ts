@@ -37,15 +37,11 @@ export type { CountedTokens } from './features/record-sequences.ts';
 export type { TokenScoreName, TokenScoreOptions } from './features/token-scores.ts';
 export type { ToxicityFeatureOptions } from './features/toxicity.ts';
 export * as metrics from './metrics/metrics.ts';
-export {
-  type BackendName,
-  type Completion,
-  type GenerateOptions,
-  type GradientNorms,
-  LanguageModel,
-  type LoadOptions,
-  type TokenScores,
-} from './model/language-model.ts';
+export { type EmbedOptions, EncoderModel } from './model/encoder-model.ts';
+export { type Completion, type GenerateOptions, type GradientNorms, LanguageModel, type TokenScores } from './model/language-model.ts';
+export type { BackendName, LoadOptions } from './model/load-weights.ts';
+export type { Pooling, SentenceConfig } from './model/sentence-config.ts';
+export { type ClassifierConfig, SequenceClassifier } from './model/sequence-classifier.ts';
 export { completionSequence, pack, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
 export { type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
 export type {

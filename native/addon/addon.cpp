@@ -1,5 +1,6 @@
 // Entry point of the addon: what it says about itself, and the registration of everything else.
 #include "addon/arguments.h"
+#include "addon/encoder_binding.h"
 #include "addon/environment.h"
 #include "addon/mapped_file.h"
 #include "addon/model_object.h"
@@ -56,6 +57,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("info", Napi::Function::New<engine_info>(env, "info"));
   exports.Set("openPlugin", Napi::Function::New<open_backend_plugin>(env, "openPlugin"));
   register_model(env, exports);
+  register_encoder(env, exports);
   register_selection(env, exports);
   register_strata(env, exports);
   register_mapped_file(env, exports);

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "addon/environment.h"
+
 namespace mendset::addon {
 
 Napi::Error make_error(Napi::Env env, const Status& status) {
@@ -101,6 +103,14 @@ bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins&
 }
 bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<uint8_t>* out) {
   return read_typed(value, name, count, pins, out, napi_uint8_array, "a Uint8Array");
+}
+
+bool open_backend(const Napi::Value& name_value, const Napi::Value& threads_value, std::shared_ptr<Backend>* out) {
+  std::string name;
+  int64_t threads = 0;
+  Napi::Env env = name_value.Env();
+  return read_string(name_value, "backend", &name) && read_integer(threads_value, "threads", 0, 1024, &threads) &&
+         succeeded(env, Environment::of(env).backend(name, static_cast<int>(threads), out));
 }
 
 bool read_batch(const Napi::Value& value, const char* name, Pins& pins, PackedBatch* out) {

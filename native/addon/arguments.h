@@ -1,11 +1,13 @@
 // JavaScript values to C++ and back. A reader returns false after it has thrown; the caller returns at once.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "addon/node.h"
+#include "backend/backend.h"
 #include "core/status.h"
 #include "model/language_model.h"
 
@@ -32,6 +34,20 @@ bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins&
 bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<int32_t>* out);
 bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<uint32_t>* out);
 bool read_array(const Napi::Value& value, const char* name, int64_t count, Pins& pins, std::span<uint8_t>* out);
+
+// An output array that may be absent.
+template <typename T>
+bool read_output(const Napi::Object& object, const char* name, int64_t count, Pins& pins, T** out) {
+  const Napi::Value value = object.Get(name);
+  if (value.IsUndefined()) return true;
+  std::span<T> array;
+  if (!read_array(value, name, count, pins, &array)) return false;
+  *out = array.data();
+  return true;
+}
+
+// The environment's backend of that name and number of threads.
+bool open_backend(const Napi::Value& name, const Napi::Value& threads, std::shared_ptr<Backend>* out);
 
 bool read_batch(const Napi::Value& value, const char* name, Pins& pins, PackedBatch* out);
 

@@ -8,14 +8,6 @@
 namespace mendset::addon {
 namespace {
 
-bool open_backend(const Napi::Value& name_value, const Napi::Value& threads_value, std::shared_ptr<Backend>* out) {
-  std::string name;
-  int64_t threads = 0;
-  Napi::Env env = name_value.Env();
-  return read_string(name_value, "backend", &name) && read_integer(threads_value, "threads", 0, 1024, &threads) &&
-         succeeded(env, Environment::of(env).backend(name, static_cast<int>(threads), out));
-}
-
 // directory, backend, threads
 Napi::Value load_model(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -56,16 +48,6 @@ Napi::Value save_model(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   return TaskObject::create(env, std::move(task), {});
-}
-
-template <typename T>
-bool read_output(const Napi::Object& object, const char* name, int64_t count, Pins& pins, T** out) {
-  const Napi::Value value = object.Get(name);
-  if (value.IsUndefined()) return true;
-  std::span<T> array;
-  if (!read_array(value, name, count, pins, &array)) return false;
-  *out = array.data();
-  return true;
 }
 
 // model, batch, outputs

@@ -72,6 +72,7 @@ Napi::Value ModelObject::summary(const Napi::CallbackInfo& info) {
   out.Set("eos", static_cast<double>(s.eos));
   out.Set("tiedHead", s.tied_head);
   out.Set("storedDtype", s.stored_dtype);
+  out.Set("labels", static_cast<double>(s.labels));
   const Backend& backend = model_backend(*model_);
   out.Set("backend", backend.name());
   out.Set("device", backend.device());

@@ -51,6 +51,7 @@ int32_t cpu_attention_forward(ms_context* handle, const ms_attention_forward_arg
   Context& context = context_of(handle);
   const ms_attention_forward_args& a = *args;
   MS_EXPECT(context, a.head_dim >= 1 && a.kv_heads >= 1 && a.heads % a.kv_heads == 0);
+  MS_EXPECT(context, !a.bidirectional || a.window == 0);
   const Lengths lengths = lengths_of(a.offsets, a.samples);
   int64_t stride;
   float* const scratch = scratch_of(context, attention_forward_scratch(lengths.longest, a.head_dim), &stride);
@@ -61,6 +62,7 @@ int32_t cpu_attention_forward(ms_context* handle, const ms_attention_forward_arg
     const AttentionHead head{.length = a.offsets[s + 1] - begin,
                              .head_dim = a.head_dim,
                              .window = a.window,
+                             .bidirectional = a.bidirectional != 0,
                              .scale = a.scale,
                              .q = a.q + begin * a.ld_qkv + column,
                              .k = a.k + begin * a.ld_qkv + kv_column,

@@ -27,6 +27,7 @@ int32_t cpu_embed_forward(ms_context* handle, const ms_embed_forward_args* args)
       } else {
         std::copy_n(token, a.width, out);
       }
+      if (a.bias) context.kernels.rows.add(out, a.bias, a.width);
     }
   });
   return MS_OK;

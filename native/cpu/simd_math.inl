@@ -18,6 +18,36 @@ MS_INLINE Vec exp(Vec x) {
   return select(less(x, lowest), zero(), value * power_of_two(n));
 }
 
+MS_INLINE Vec relu(Vec x) { return max(x, zero()); }
+MS_INLINE Vec relu_derivative(Vec x) { return select(less(zero(), x), set1(1.0f), zero()); }
+
+MS_INLINE Vec sigmoid(Vec x) { return set1(1.0f) / (set1(1.0f) + exp(zero() - x)); }
+MS_INLINE Vec silu(Vec x) { return x * sigmoid(x); }
+MS_INLINE Vec silu_derivative(Vec x) {
+  const Vec s = sigmoid(x);
+  return s * fma(x, set1(1.0f) - s, set1(1.0f));
+}
+
+// tanh x = x - x^3 P(x^2) for |x| < 0.5 (Taylor's terms to x^13 leave 1e-7 of x), else 1 - 2 / (e^(2|x|) + 1) with x's sign.
+MS_INLINE Vec tanh(Vec x) {
+  const Vec square = x * x;
+  Vec p = set1(21844.0f / 6081075.0f);
+  p = fma(p, square, set1(-1382.0f / 155925.0f));
+  p = fma(p, square, set1(62.0f / 2835.0f));
+  p = fma(p, square, set1(-17.0f / 315.0f));
+  p = fma(p, square, set1(2.0f / 15.0f));
+  p = fma(p, square, set1(-1.0f / 3.0f));
+  const Vec small = fma(x * square, p, x);
+  const Vec magnitude = abs(x), e = exp(magnitude + magnitude);
+  const Vec large = set1(1.0f) - set1(2.0f) / (e + set1(1.0f));
+  const Vec signed_large = select(less(x, zero()), zero() - large, large);
+  return select(less(magnitude, set1(0.5f)), small, signed_large);
+}
+MS_INLINE Vec tanh_derivative(Vec x) {
+  const Vec t = tanh(x);
+  return fma(zero() - t, t, set1(1.0f));
+}
+
 // 0.5 x (1 + tanh(u)) = x / (1 + e^(-2u)), u = sqrt(2/pi) (x + 0.044715 x^3).
 MS_INLINE Vec gelu_tanh(Vec x) {
   const Vec minus_2u = x * fma(x * x, set1(-2.0f * 0.79788456f * 0.044715f), set1(-2.0f * 0.79788456f));

@@ -1,7 +1,6 @@
-// A language model's architecture as data: what a config.json says, in one spelling, and how its checkpoint names its tensors.
+// A model's architecture as data: what a config.json says, in one spelling, and how its checkpoint names its tensors.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -18,27 +17,18 @@ enum class QkvStorage {
   per_head,  // one matrix, rows [head][q, k, v][head width] (GPT-NeoX); held on the backend as [q | k | v]
 };
 
-// Tensor names of a family: `block` is followed by the block's index and a dot. Empty = the family has no such tensor.
-struct FamilyNames {
-  const char* family;  // model_type
-  const char* prefix;
-  bool prefix_optional;
-  const char* token_embedding;
-  const char* position_embedding;
-  const char* block;
-  const char* norm1;
-  const char* norm2;
-  std::array<const char*, 3> qkv;  // one name unless separate
-  const char* attention_out;
-  const char* mlp_in;
-  const char* mlp_out;
-  const char* final_norm;
-  const char* head;                        // without prefix
-  std::array<const char*, 3> old_buffers;  // inside a block; old checkpoints store them, nothing needs them
+// What stands on top of the blocks.
+enum class ModelHead {
+  language_model,  // of a decoder
+  none,            // an encoder's hidden states
+  classifier,      // an encoder's first token through a dense layer, tanh and one score per label
 };
 
+struct Family;
+
 struct Architecture {
-  const FamilyNames* names = nullptr;
+  const Family* family = nullptr;
+  ModelHead head = ModelHead::language_model;
   int64_t layers = 0, width = 0, heads = 0, inner = 0, vocab = 0, context = 0;
   int32_t norm_kind = MS_NORM_LAYER;
   float epsilon = 1e-5f;
@@ -49,18 +39,25 @@ struct Architecture {
   float attention_scale = 1;
   std::vector<int32_t> windows;  // per block, 0 = full attention
   bool learned_positions = true;
-  int32_t rotary_dims = 0;  // leading columns of each head that are rotated
+  int64_t position_offset = 0;  // row of the position table that the first token reads
+  int32_t rotary_dims = 0;      // leading columns of each head that are rotated
   float rotary_base = 10000;
   bool parallel_residual = false;
   bool tied_head = true;
   int64_t eos = -1;
+  // Encoders only.
+  int64_t token_types = 0, labels = 0;
+  int64_t padding = -1;  // RoBERTa: positions do not count this id
   float initializer_range = 0.02f;
 
   int64_t head_dim() const { return width / heads; }
 };
 
-// Reads a config in old or new spelling. What is not implemented is refused by the name of its switch.
-Status parse_architecture(const Json& config, Architecture* out);
+// Reads a config in old or new spelling, for use with `head`. What is not implemented is refused by the name of its switch.
+Status parse_architecture(const Json& config, ModelHead head, Architecture* out);
+
+// Refuses an encoder where a language model is needed.
+Status check_language_model(const Architecture& architecture);
 
 // The config to store beside saved weights: `config` with every unknown key kept, both spellings written, and the element type
 // set.

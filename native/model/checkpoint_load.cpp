@@ -4,6 +4,8 @@
 #include <cstring>
 #include <set>
 
+#include "model/encoder.h"
+#include "model/family.h"
 #include "model/language_model.h"
 #include "model/model.h"
 #include "model/safetensors.h"
@@ -22,11 +24,20 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 std::set<std::string> old_buffers(const Architecture& a, const std::string& prefix) {
   std::set<std::string> names;
   for (int64_t b = 0; b < a.layers; ++b) {
-    for (const char* name : a.names->old_buffers) {
-      if (*name != '\0') names.insert(prefix + a.names->block + std::to_string(b) + "." + name);
+    for (const char* name : a.family->old_buffers) {
+      if (*name != '\0') names.insert(prefix + a.family->block + std::to_string(b) + "." + name);
     }
   }
   return names;
+}
+
+// Tensors of heads that this model is not used with.
+bool is_unused(const Architecture& a, const std::string& prefix, std::string_view name) {
+  if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  for (const std::string_view beginning : a.family->unused) {
+    if (!beginning.empty() && name.starts_with(beginning)) return true;
+  }
+  return a.head == ModelHead::none && name.starts_with("classifier.");
 }
 
 class LoadModelTask : public Task {
@@ -91,7 +102,7 @@ Status check_tensors(const Model& model, const CheckpointFiles& files, const std
     const auto place = files.places().find(info.name);
     if (place == files.places().end()) {
       return failure(Code::corrupt, "The checkpoint has no tensor %s, which a %s model needs.", info.name.c_str(),
-                     a.names->family);
+                     a.family->name);
     }
     const StoredTensor& stored = *place->second.tensor;
     if (stored.shape != info.shape) {
@@ -103,26 +114,24 @@ Status check_tensors(const Model& model, const CheckpointFiles& files, const std
                      info.name.c_str(), stored.dtype.c_str());
     }
   }
-  const std::string head = std::string(a.names->head) + ".weight";
-  if (a.tied_head && files.places().count(head) != 0) {
+  const std::string head = std::string(a.family->head) + ".weight";
+  if (a.head == ModelHead::language_model && a.tied_head && files.places().count(head) != 0) {
     MS_TRY(check_tied_head(model, files, head));
     known.insert(head);
   }
   for (const auto& [name, place] : files.places()) {
-    if (known.count(name) == 0) {
+    if (known.count(name) == 0 && !is_unused(a, prefix, name)) {
       return failure(Code::unsupported,
-                     "The checkpoint has the tensor %.200s, which a %s model does not know; supported are the plain gpt2, "
-                     "gpt_neo and gpt_neox language models.",
-                     name.c_str(), a.names->family);
+                     "The checkpoint has the tensor %.200s, which a plain %s model does not have: it is a variant of the "
+                     "architecture that is not supported.",
+                     name.c_str(), a.family->name);
     }
   }
   return {};
 }
 
-}  // namespace
-
-Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out,
-                       std::unique_ptr<Task>* task) {
+Status load_task(const std::shared_ptr<Backend>& backend, const std::string& directory, ModelHead head,
+                 std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
   std::string text;
   MS_TRY(read_text_file(directory + "/config.json", &text));
   Json config;
@@ -130,18 +139,34 @@ Status load_model_task(const std::shared_ptr<Backend>& backend, const std::strin
     return failure(Code::corrupt, "%s/config.json: %s", directory.c_str(), status.message().c_str());
   }
   Architecture architecture;
-  MS_TRY(parse_architecture(config, &architecture));
+  MS_TRY(parse_architecture(config, head, &architecture));
   CheckpointFiles files;
   MS_TRY(CheckpointFiles::open(directory, &files));
-  std::string prefix = architecture.names->prefix;
+  if (architecture.family->encoder) {  // names from before PyTorch's
+    files.rename_endings("LayerNorm.gamma", "LayerNorm.weight");
+    files.rename_endings("LayerNorm.beta", "LayerNorm.bias");
+  }
+  std::string prefix = architecture.family->prefix;
   const bool prefixed = std::any_of(files.places().begin(), files.places().end(),
                                     [&](const auto& place) { return place.first.starts_with(prefix); });
-  if (!prefixed && architecture.names->prefix_optional) prefix.clear();
+  if (!prefixed) prefix.clear();
   std::shared_ptr<Model> model = Model::create(backend, std::move(architecture), std::move(config), prefix);
   MS_TRY(check_tensors(*model, files, prefix));
   model->stored_dtype = files.places().at(model->tensors()[0].name).tensor->dtype;
   *task = std::make_unique<LoadModelTask>(std::move(model), std::move(files), out);
   return {};
+}
+
+}  // namespace
+
+Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out,
+                       std::unique_ptr<Task>* task) {
+  return load_task(backend, directory, ModelHead::language_model, out, task);
+}
+
+Status load_encoder_task(const std::shared_ptr<Backend>& backend, const std::string& directory, bool with_classifier,
+                         std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
+  return load_task(backend, directory, with_classifier ? ModelHead::classifier : ModelHead::none, out, task);
 }
 
 }  // namespace mendset

@@ -2,14 +2,14 @@
 
 namespace mendset {
 
-namespace {
-
 void build_linear(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
                   const float* residual, float* y, int64_t ld_y, int32_t block) {
   builder.add(ms_linear_forward_args{rows, map.in, map.out, x, map.in, activation, model.weight(map.weight), map.layout,
                                      model.weight(map.bias), residual, y, ld_y},
               block);
 }
+
+namespace {
 
 void build_attention(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, float* out, float* lse,
                      const KeyValueCache* cache, int32_t block) {
@@ -31,7 +31,7 @@ void build_attention(Builder& builder, const Model& model, const DeviceRows& row
                 block);
   }
   builder.add(ms_attention_forward_args{rows.rows, rows.samples, rows.offsets, rows.max_length, heads, heads, head_dim, window,
-                                        a.attention_scale, q, k, v, 3 * a.width, out, a.width, lse},
+                                        a.attention_scale, q, k, v, 3 * a.width, out, a.width, lse, 0},
               block, 4 * rows.pairs * static_cast<double>(a.width));
 }
 
@@ -130,7 +130,7 @@ ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows
   pass.blocks.resize(static_cast<size_t>(a.layers));
   float* x = builder.take<float>(rows.rows * a.width);
   builder.add(ms_embed_forward_args{rows.rows, a.width, rows.ids, rows.positions, model.weight(model.map().token_embedding),
-                                    model.weight(model.map().position_embedding), x});
+                                    model.weight(model.map().position_embedding), x, nullptr});
   float* normed = builder.take<float>(rows.rows * a.width);
   for (int32_t b = 0; b < a.layers; ++b) {
     const Keep keep = b < first_stored ? Keep::nothing : checkpointed ? Keep::input : Keep::all;

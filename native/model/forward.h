@@ -43,6 +43,8 @@ ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows
 // All activations of one block from its input, by the operations of build_forward, hence the same bits.
 BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block);
 
+void build_linear(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
+                  const float* residual, float* y, int64_t ld_y, int32_t block);
 void build_norm(Builder& builder, const Model& model, const NormMap& norm, int64_t rows, const float* x, float* y, float* mean,
                 float* rstd, int32_t block);
 void build_rotary(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, bool inverse, int32_t block);

@@ -39,6 +39,7 @@ struct ModelSummary {
   int64_t eos;  // -1 when the config has none
   bool tied_head;
   std::string stored_dtype;  // "F32" | "F16" | "BF16": what the file holds; arithmetic is always fp32
+  int64_t labels;  // of a sequence classifier, else 0
 };
 
 // `directory` holds config.json and model.safetensors or model.safetensors.index.json + shards.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/random.h"
+#include "model/family.h"
 
 namespace mendset {
 
@@ -17,7 +18,7 @@ int64_t round_up(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignm
 
 void Model::lay_out(const std::string& prefix) {
   const Architecture& a = architecture_;
-  const FamilyNames& names = *a.names;
+  const Family& names = *a.family;
   auto open_group = [&] { groups_.push_back({tensors_.size(), tensors_.size(), elements_, elements_}); };
   auto add = [&](std::string name, std::vector<int64_t> shape, int32_t block) {
     int64_t count = 1;
@@ -48,7 +49,11 @@ void Model::lay_out(const std::string& prefix) {
 
   open_group();
   map_.token_embedding = add(prefix + names.token_embedding + ".weight", {a.vocab, a.width}, -1);
-  if (a.learned_positions) map_.position_embedding = add(prefix + names.position_embedding + ".weight", {a.context, a.width}, -1);
+  if (a.learned_positions) map_.position_embedding = add(prefix + names.position_embedding + ".weight", {a.context + a.position_offset, a.width}, -1);
+  if (a.token_types > 0) {
+    map_.token_type_embedding = add(prefix + names.token_type_embedding + ".weight", {a.token_types, a.width}, -1);
+    map_.embedding_norm = norm(prefix + names.embedding_norm, -1);
+  }
   for (int32_t b = 0; b < a.layers; ++b) {
     open_group();
     const std::string block = prefix + names.block + std::to_string(b) + ".";
@@ -65,6 +70,11 @@ void Model::lay_out(const std::string& prefix) {
     map_.blocks.push_back(map);
   }
   open_group();
+  if (a.head == ModelHead::classifier) {
+    map_.pooler = linear((names.pooler_has_prefix ? prefix : "") + names.pooler, a.width, a.width, true, -1);
+    map_.classifier = linear(names.classifier, a.width, a.labels, true, -1);
+  }
+  if (a.head != ModelHead::language_model) return;
   map_.final_norm = norm(prefix + names.final_norm, -1);
   map_.head = {map_.token_embedding, -1, a.width, a.vocab, MS_LAYOUT_OUT_IN};
   if (!a.tied_head) map_.head.weight = add(std::string(names.head) + ".weight", {a.vocab, a.width}, -1);
@@ -129,8 +139,8 @@ Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& 
   Json config;
   MS_TRY(Json::parse(config_json, &config));
   Architecture architecture;
-  MS_TRY(parse_architecture(config, &architecture));
-  *out = Model::create(backend, architecture, std::move(config), architecture.names->prefix);
+  MS_TRY(parse_architecture(config, ModelHead::language_model, &architecture));
+  *out = Model::create(backend, architecture, std::move(config), architecture.family->prefix);
   return {};
 }
 
@@ -206,8 +216,8 @@ int64_t idle_work_bytes(const Model& model) { return model.idle_arena_bytes(); }
 
 ModelSummary summarize(const Model& model) {
   const Architecture& a = model.architecture();
-  ModelSummary summary{a.names->family,      a.layers, a.width,     a.heads,           a.vocab, a.context, 0,
-                       model.elements() * 4, a.eos,    a.tied_head, model.stored_dtype};
+  ModelSummary summary{a.family->name,      a.layers, a.width,     a.heads,           a.vocab, a.context, 0,
+                       model.elements() * 4, a.eos,    a.tied_head, model.stored_dtype, a.head == ModelHead::classifier ? a.labels : 0};
   for (const TensorInfo& tensor : model.tensors()) summary.parameters += tensor.count;
   return summary;
 }

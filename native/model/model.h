@@ -34,6 +34,10 @@ struct TensorMap {
   std::vector<BlockMap> blocks;
   NormMap final_norm;
   LinearMap head;  // [vocab, width], out x in; the token embedding itself when tied
+  // Encoders only.
+  int token_type_embedding = -1;
+  NormMap embedding_norm;
+  LinearMap pooler, classifier;
 };
 
 // Tensors that are always trained together, adjacent in the buffer: group 0 holds the embeddings, 1 .. L the blocks, L + 1 the

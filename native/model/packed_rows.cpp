@@ -4,8 +4,13 @@
 
 namespace mendset {
 
-Status check_batch(const PackedBatch& batch, const Architecture& architecture, const char* name) {
-  const auto number = [](auto n) { return static_cast<long long>(n); };
+namespace {
+
+long long number(int64_t n) { return static_cast<long long>(n); }
+
+}  // namespace
+
+Status check_sequences(const PackedBatch& batch, const Architecture& architecture, const char* name) {
   const std::span<const int32_t> offsets = batch.offsets;
   if (offsets.size() < 2)
     return failure(Code::invalid_argument, "%s has no sample; expected offsets with at least 2 entries, got %zu.", name,
@@ -33,6 +38,12 @@ Status check_batch(const PackedBatch& batch, const Architecture& architecture, c
                      t, number(architecture.vocab));
     }
   }
+  return {};
+}
+
+Status check_batch(const PackedBatch& batch, const Architecture& architecture, const char* name) {
+  MS_TRY(check_language_model(architecture));
+  MS_TRY(check_sequences(batch, architecture, name));
   if (!batch.mask.empty() && batch.mask.size() != batch.ids.size()) {
     return failure(Code::invalid_argument, "%s: the mask has %zu entries for %zu ids.", name, batch.mask.size(),
                    batch.ids.size());

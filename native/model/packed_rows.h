@@ -10,7 +10,10 @@
 namespace mendset {
 
 // Everything a batch can be wrong in, as one sentence each. `name` begins the sentence, e.g. "The chosen batch".
+// A language model's; an encoder's batch has no mask and no positions.
 Status check_batch(const PackedBatch& batch, const Architecture& architecture, const char* name);
+// Samples, lengths and ids alone.
+Status check_sequences(const PackedBatch& batch, const Architecture& architecture, const char* name);
 
 // Row r of a pass predicts targets[...] at its place. A row that predicts nothing scored and precedes nothing scored cannot
 // change a loss, nor receive a gradient, so `trim` leaves out each sample's rows after its last scored prediction (at least the

@@ -233,6 +233,20 @@ Status SafetensorsWriter::finish() {
   return file_.commit();
 }
 
+void CheckpointFiles::rename_endings(std::string_view from, std::string_view to) {
+  std::vector<std::string> names;
+  for (const auto& [name, place] : places_) {
+    if (name.ends_with(from)) names.push_back(name);
+  }
+  for (const std::string& name : names) {
+    const std::string renamed = name.substr(0, name.size() - from.size()) + std::string(to);
+    if (places_.count(renamed) != 0) continue;
+    auto node = places_.extract(name);
+    node.key() = renamed;
+    places_.insert(std::move(node));
+  }
+}
+
 Status CheckpointFiles::open(const std::string& directory, CheckpointFiles* out) {
   const std::string single = directory + "/model.safetensors", index = directory + "/model.safetensors.index.json";
   if (file_exists(single)) {

@@ -84,6 +84,8 @@ class CheckpointFiles {
     const StoredTensor* tensor;
   };
   const std::map<std::string, Place>& places() const { return places_; }
+  // Tensors that end in `from` are found as if they ended in `to`, unless there is such a one.
+  void rename_endings(std::string_view from, std::string_view to);
 
  private:
   std::vector<std::shared_ptr<SafetensorsFile>> files_;

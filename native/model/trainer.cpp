@@ -49,6 +49,7 @@ void build_update(Builder& builder, const Trainer& trainer, size_t group, const 
 
 Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference,
                       const OptimizerOptions& options, std::shared_ptr<Trainer>* out) {
+  MS_TRY(check_language_model(model->architecture()));
   if (reference != nullptr) {
     const Architecture &a = model->architecture(), &r = reference->architecture();
     if (r.vocab != a.vocab || r.width != a.width) {

@@ -17,6 +17,12 @@ inline double activation(int32_t kind, double x) {
       return 0.5 * x * (1 + std::tanh(kSqrtTwoOverPi * (x + 0.044715 * x * x * x)));
     case MS_ACTIVATION_GELU_ERF:
       return 0.5 * x * (1 + std::erf(x * kInverseSqrtTwo));
+    case MS_ACTIVATION_RELU:
+      return x > 0 ? x : 0;
+    case MS_ACTIVATION_SILU:
+      return x / (1 + std::exp(-x));
+    case MS_ACTIVATION_TANH:
+      return std::tanh(x);
     default:
       return x;
   }
@@ -30,6 +36,16 @@ inline double activation_derivative(int32_t kind, double x) {
     }
     case MS_ACTIVATION_GELU_ERF:
       return 0.5 * (1 + std::erf(x * kInverseSqrtTwo)) + x * kInverseSqrtTwoPi * std::exp(-0.5 * x * x);
+    case MS_ACTIVATION_RELU:
+      return x > 0 ? 1 : 0;
+    case MS_ACTIVATION_SILU: {
+      const double s = 1 / (1 + std::exp(-x));
+      return s * (1 + x * (1 - s));
+    }
+    case MS_ACTIVATION_TANH: {
+      const double t = std::tanh(x);
+      return 1 - t * t;
+    }
     default:
       return 1;
   }

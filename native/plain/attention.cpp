@@ -1,4 +1,4 @@
-// Causal attention inside packed samples, its gradient, and rotary position embedding.
+// Attention inside packed samples, its gradient, and rotary position embedding.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -24,16 +24,17 @@ int32_t plain_attention_forward(ms_context*, const ms_attention_forward_args* a)
       const int64_t q_column = h * head_dim, kv_column = h * a->kv_heads / a->heads * head_dim;
       for (int64_t i = begin; i < end; ++i) {
         const int64_t first = a->window > 0 ? std::max(begin, i - a->window + 1) : begin;
+        const int64_t last = a->bidirectional ? end - 1 : i;
         std::vector<double> p;
         double largest = -INFINITY, sum = 0;
-        for (int64_t j = first; j <= i; ++j) {
+        for (int64_t j = first; j <= last; ++j) {
           p.push_back(a->scale * dot(a->q + i * a->ld_qkv + q_column, a->k + j * a->ld_qkv + kv_column, head_dim));
           largest = std::max(largest, p.back());
         }
         for (double& value : p) sum += value = std::exp(value - largest);
         for (int64_t c = 0; c < head_dim; ++c) {
           double out = 0;
-          for (int64_t j = first; j <= i; ++j) out += p[static_cast<size_t>(j - first)] * a->v[j * a->ld_qkv + kv_column + c];
+          for (int64_t j = first; j <= last; ++j) out += p[static_cast<size_t>(j - first)] * a->v[j * a->ld_qkv + kv_column + c];
           a->out[i * a->ld_out + q_column + c] = static_cast<float>(out / sum);
         }
         if (a->lse) a->lse[i * a->heads + h] = static_cast<float>(largest + std::log(sum));

@@ -8,7 +8,10 @@ int32_t plain_embed_forward(ms_context*, const ms_embed_forward_args* a) {
     const float* token = a->token_table + a->ids[t] * a->width;
     const float* position = a->position_table ? a->position_table + a->positions[t] * a->width : nullptr;
     float* out = a->out + t * a->width;
-    for (int64_t c = 0; c < a->width; ++c) out[c] = position ? token[c] + position[c] : token[c];
+    for (int64_t c = 0; c < a->width; ++c) {
+      out[c] = position ? token[c] + position[c] : token[c];
+      if (a->bias) out[c] += a->bias[c];
+    }
   }
   return MS_OK;
 }

@@ -10,7 +10,7 @@ struct Shape {
   int64_t rows, in, out;
 };
 constexpr Shape kShapes[] = {{0, 5, 7}, {1, 1, 1}, {1, 31, 33}, {31, 33, 97}, {33, 97, 31}, {97, 31, 4097}, {5, 4097, 33}, {97, 0, 5}, {1100, 300, 40}, {13, 400, 33}};
-constexpr int32_t kActivations[] = {MS_ACTIVATION_NONE, MS_ACTIVATION_GELU_TANH, MS_ACTIVATION_GELU_ERF};
+constexpr int32_t kActivations[] = {MS_ACTIVATION_NONE, MS_ACTIVATION_GELU_TANH, MS_ACTIVATION_GELU_ERF, MS_ACTIVATION_RELU, MS_ACTIVATION_SILU, MS_ACTIVATION_TANH};
 
 std::string label(const char* operation, Shape s, int32_t activation, int32_t layout) {
   return std::string(operation) + " " + std::to_string(s.rows) + "x" + std::to_string(s.in) + "x" + std::to_string(s.out) + " activation " + std::to_string(activation) +

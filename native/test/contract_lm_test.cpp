@@ -39,9 +39,14 @@ void embedding() {
       contract(sized("embed_forward", {rows, width}), {}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
         Guarded<float> out(rows * width);
         const ms_embed_forward_args args{
-            rows, width, ids.data(), positions.data(), token.data(), with_positions ? position.data() : nullptr, out.data()};
+            rows,      width, ids.data(), positions.data(), token.data(), with_positions ? position.data() : nullptr,
+            out.data(), nullptr};
         outputs.result(table.embed_forward(context, &args));
         outputs.add("out", out);
+        ms_embed_forward_args biased = args;
+        biased.bias = position.data();
+        outputs.result(table.embed_forward(context, &biased));
+        outputs.add("out with bias", out);
       });
       contract(sized("embed_backward", {rows, width}), {}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
         Guarded<float> d_token(token), d_position(position);
@@ -201,7 +206,7 @@ void attention() {
       const auto forward = [&](const ms_backend& table, ms_context* context, float* out, float* lse) {
         const ms_attention_forward_args args{rows,       samples,  offsets.data(), longest, h.heads, h.kv_heads,
                                              h.head_dim, h.window, scale,          q,       k,       v,
-                                             ld,         out,      ld_out,         lse};
+                                             ld,         out,      ld_out,         lse,     0};
         return table.attention_forward(context, &args);
       };
       contract(label + " forward", {6e-6, 1e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
@@ -211,6 +216,15 @@ void attention() {
         outputs.add("out", out);
         outputs.add("lse", lse);
         outputs.add("out without lse", bare);
+      });
+      contract(label + " bidirectional", {6e-6, 1e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+        Guarded<float> out(std::vector<float>(static_cast<size_t>(rows * ld_out), 9.0f)), lse(rows * h.heads);
+        const ms_attention_forward_args args{rows, samples, offsets.data(), longest, h.heads,    h.kv_heads, h.head_dim, 0,
+                                             scale, q,      k,              v,       ld,         out.data(), ld_out,     lse.data(),
+                                             1};
+        outputs.result(table.attention_forward(context, &args));
+        outputs.add("out", out);
+        outputs.add("lse", lse);
       });
       std::vector<float> out(static_cast<size_t>(rows * ld_out)), lse(static_cast<size_t>(rows * h.heads));
       forward(*mendset_plain_backend(), nullptr, out.data(), lse.data());
@@ -239,7 +253,7 @@ void attention_differences() {
   const auto loss = [&] {
     const float *q = qkv.data(), *k = q + kOut, *v = k + kKvHeads * kHeadDim;
     const ms_attention_forward_args args{kRows, 2,   offsets.data(), 6,    kHeads,    kKvHeads, kHeadDim, 4, 0.4f, q, k,
-                                         v,     kLd, out.data(),     kOut, lse.data()};
+                                         v,     kLd, out.data(),     kOut, lse.data(), 0};
     plain.attention_forward(nullptr, &args);
     double sum = 0;
     for (size_t i = 0; i < out.size(); ++i) sum += static_cast<double>(out[i]) * weights[i];

@@ -1,4 +1,4 @@
-import type { BackendName } from '../model/language-model.ts';
+import type { BackendName } from '../model/load-weights.ts';
 import type { CliIo } from './io.ts';
 import type { OptionReader } from './option-reader.ts';
 import type { ProgressReporter } from './progress.ts';

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
@@ -10,17 +8,9 @@ import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { type BackendName, type LoadOptions, loadWeights, resolveBackend, weightFiles } from './load-weights.ts';
 import { saveCheckpoint } from './save.ts';
 import { batchesByTokens, pack, type TokenSequence } from './sequences.ts';
-
-export interface LoadOptions extends RunOptions {
-  /** `cpu` (default) or `plain`, the slow reference; `auto` takes the fastest usable one and records the choice. */
-  readonly backend?: BackendName | undefined;
-  /** 0 = `MENDSET_THREADS` or all cores */
-  readonly threads?: number | undefined;
-}
-
-export type BackendName = 'auto' | 'cpu' | 'cuda' | 'plain';
 
 export interface TokenScores {
   /** Mean negative log-likelihood of the scored tokens, null without any */
@@ -97,9 +87,8 @@ export class LanguageModel {
    * Rejects with `not-found`, `corrupt`, `unsupported` or `invalid-data` (tokenizer larger than the model's vocabulary).
    */
   static async load(directory: string, options: LoadOptions = {}): Promise<LanguageModel> {
-    const backend = resolveBackend(options.backend ?? 'auto');
     const tokenizer = await loadTokenizer(directory, { optional: true });
-    const handle = await loadHandle(directory, backend, options);
+    const handle = await loadWeights(directory, options, (backend, threads) => addon().loadModelTask(directory, backend, threads));
     const summary = handle.summary();
     if (tokenizer && tokenizer.vocabularySize > summary.vocab) {
       handle.dispose();
@@ -363,31 +352,4 @@ export class LanguageModel {
     const task = callNative(() => addon().scoreTask(this.handle, batch, outputs));
     await runTask(task, phase, { signal: options.signal });
   }
-}
-
-/** `auto` means CUDA when usable, else CPU; a backend that was named never falls back. */
-export function resolveBackend(name: BackendName): string {
-  if (name !== 'auto') return name;
-  const { backends } = callNative(() => addon().info());
-  return backends.some((b) => b.name === 'cuda' && b.usable) ? 'cuda' : 'cpu';
-}
-
-/** Some of the engine's sentences name a file of the folder alone, or a tensor; then the folder is put before them. */
-async function loadHandle(directory: string, backend: string, options: LoadOptions): Promise<NativeModel> {
-  try {
-    const task = callNative(() => addon().loadModelTask(directory, backend, options.threads ?? 0));
-    return await runTask(task, 'load model', { ...options, result: () => task.result() });
-  } catch (error) {
-    if (!(error instanceof MendsetError) || error.code === 'aborted' || error.message.includes(directory)) throw error;
-    throw new MendsetError(error.code, `${directory}: ${error.message}`, { cause: error });
-  }
-}
-
-async function weightFiles(directory: string): Promise<string[]> {
-  const config = join(directory, 'config.json');
-  const index = join(directory, 'model.safetensors.index.json');
-  const text = await readFile(index, 'utf8').catch(() => null);
-  if (text === null) return [config, join(directory, 'model.safetensors')];
-  const { weight_map } = JSON.parse(text) as { weight_map: Record<string, string> };
-  return [config, index, ...[...new Set(Object.values(weight_map))].sort().map((file) => join(directory, file))];
 }

@@ -4,9 +4,13 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MendsetError } from '../core/errors.ts';
 import type { NativeBinding } from './binding.ts';
+import type { NativeEncoding } from './binding-encoder.ts';
 import type { NativeSelection } from './binding-select.ts';
 
-let loaded: (NativeBinding & NativeSelection) | undefined;
+/** Everything the addon exports. */
+type Addon = NativeBinding & NativeEncoding & NativeSelection;
+
+let loaded: Addon | undefined;
 
 /** Most threads of one model or selection; the engine refuses more. */
 export const MOST_THREADS = 1024;
@@ -16,19 +20,19 @@ export const MOST_THREADS = 1024;
  * prebuilds/ (alone with `PREBUILDS_ONLY=1`). Throws `unsupported` with everything that was tried and how to get one, and
  * `invalid-argument` for a MENDSET_THREADS that is no number of threads.
  */
-export function addon(): NativeBinding & NativeSelection {
+export function addon(): Addon {
   loaded ??= load();
   return loaded;
 }
 
-function load(): NativeBinding & NativeSelection {
+function load(): Addon {
   checkThreads(process.env['MENDSET_THREADS']);
   const require = createRequire(import.meta.url);
   const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
   const override = process.env['MENDSET_ADDON'];
   try {
-    if (override) return require(override) as NativeBinding & NativeSelection;
-    const gypBuild = require('node-gyp-build') as (directory: string) => NativeBinding & NativeSelection;
+    if (override) return require(override) as Addon;
+    const gypBuild = require('node-gyp-build') as (directory: string) => Addon;
     return gypBuild(root);
   } catch (error) {
     const reason = error instanceof Error ? (error.message.split('\n')[0] as string) : String(error);

@@ -36,6 +36,8 @@ export interface NativeModelSummary {
   readonly eos: number;
   readonly tiedHead: boolean;
   readonly storedDtype: string;
+  /** of a sequence classifier, else 0 */
+  readonly labels: number;
   readonly backend: string;
   readonly device: string;
   readonly threads: number;

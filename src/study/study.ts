@@ -1,4 +1,4 @@
-import type { BackendName } from '../model/language-model.ts';
+import type { BackendName } from '../model/load-weights.ts';
 import { EngineExecutor } from './engine-executor.ts';
 import { openStudy } from './open-study.ts';
 import { type RunStudyOptions, runPlannedStudy, type StudySummary } from './run-study.ts';

@@ -1,4 +1,4 @@
-// Kernels of causal attention: one head of one sample.
+// Kernels of attention: one head of one sample.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@ namespace mendset::cpu {
 // Pointers stand at the sample's first row and the head's first column.
 struct AttentionHead {
   int64_t length, head_dim, window;  // window 0: none
+  bool bidirectional = false;        // forward only: every query sees every key
   float scale;
   const float *q, *k, *v;
   int64_t ld_qkv;

@@ -1,4 +1,4 @@
-// Causal attention of one head of one sample by tiles: streaming softmax, probabilities recomputed in the backward pass.
+// Attention of one head of one sample by tiles: streaming softmax, probabilities recomputed in the backward pass.
 namespace mendset::cpu::MENDSET_ISA {
 
 // out[c][j] = x[j][c], j < length, padded with zeros to attention_padded(length).
@@ -23,7 +23,7 @@ struct VisibleKeys {
 };
 MS_INLINE VisibleKeys visible_keys(const AttentionHead& head, int64_t i, int64_t first, int64_t keys) {
   const int64_t oldest = head.window > 0 && i - head.window + 1 > first ? i - head.window + 1 - first : 0;
-  const int64_t end = i + 1 - first < keys ? i + 1 - first : keys;
+  const int64_t end = !head.bidirectional && i + 1 - first < keys ? i + 1 - first : keys;
   return {oldest, end < oldest ? oldest : end};
 }
 MS_INLINE int64_t oldest_key(const AttentionHead& head, int64_t i) {
@@ -39,7 +39,7 @@ static void attention_forward(const AttentionHead& head, float* scratch) {
 
   for (int64_t i = 0; i < head.length; i += kForwardRows) {
     const int64_t rows = head.length - i < kForwardRows ? head.length - i : kForwardRows;
-    const int64_t first = oldest_key(head, i), last = i + rows;
+    const int64_t first = oldest_key(head, i), last = head.bidirectional ? head.length : i + rows;
     float largest[kForwardRows], sum[kForwardRows];
     for (int64_t r = 0; r < rows; ++r) largest[r] = -std::numeric_limits<float>::infinity(), sum[r] = 0;
     for (int64_t j = first; j < last; j += kForwardKeys) {

@@ -101,6 +101,9 @@ static void pack(float* panel, int64_t panel_width, const float* source, int64_t
   else pack_panel<kColumns>(panel, source, ld, depth_contiguous, width, depth);
   if (activation == MS_ACTIVATION_GELU_TANH) map_in_place(panel, panel_width * depth, [](Vec x) { return gelu_tanh(x); });
   if (activation == MS_ACTIVATION_GELU_ERF) map_in_place(panel, panel_width * depth, [](Vec x) { return gelu_erf(x); });
+  if (activation == MS_ACTIVATION_RELU) map_in_place(panel, panel_width * depth, [](Vec x) { return relu(x); });
+  if (activation == MS_ACTIVATION_SILU) map_in_place(panel, panel_width * depth, [](Vec x) { return silu(x); });
+  if (activation == MS_ACTIVATION_TANH) map_in_place(panel, panel_width * depth, [](Vec x) { return tanh(x); });
 }
 
 static void finish(const GemmOutput& output, const float* tile, int64_t row, int64_t column, int64_t rows_used, int64_t columns_used) {
@@ -116,6 +119,9 @@ static void finish(const GemmOutput& output, const float* tile, int64_t row, int
       if (residual != nullptr) v = v + read(residual + i);
       if (output.derivative == MS_ACTIVATION_GELU_TANH) v = v * gelu_tanh_derivative(read(x + i));
       if (output.derivative == MS_ACTIVATION_GELU_ERF) v = v * gelu_erf_derivative(read(x + i));
+      if (output.derivative == MS_ACTIVATION_RELU) v = v * relu_derivative(read(x + i));
+      if (output.derivative == MS_ACTIVATION_SILU) v = v * silu_derivative(read(x + i));
+      if (output.derivative == MS_ACTIVATION_TANH) v = v * tanh_derivative(read(x + i));
       if (output.beta == 1.0f) v = read(c + i) + v;
       else if (output.beta != 0.0f) v = fma(set1(output.beta), read(c + i), v);
       if (left >= kLanes) store(c + i, v);

@@ -34,12 +34,19 @@ enum {
 typedef struct ms_context ms_context;  // a backend's own state: device, stream, thread pool, workspace
 
 enum { MS_NORM_LAYER = 0, MS_NORM_RMS = 1 };
-enum { MS_ACTIVATION_NONE = 0, MS_ACTIVATION_GELU_TANH = 1, MS_ACTIVATION_GELU_ERF = 2 };
+enum {
+  MS_ACTIVATION_NONE = 0,
+  MS_ACTIVATION_GELU_TANH = 1,
+  MS_ACTIVATION_GELU_ERF = 2,
+  MS_ACTIVATION_RELU = 3,
+  MS_ACTIVATION_SILU = 4,  // x / (1 + e^-x)
+  MS_ACTIVATION_TANH = 5,
+};
 enum { MS_LAYOUT_IN_OUT = 0, MS_LAYOUT_OUT_IN = 1 };  // how a weight matrix of a linear map is stored
 enum { MS_KL_FORWARD = 0, MS_KL_REVERSE = 1 };        // KL(reference || policy), KL(policy || reference)
 enum { MS_SAMPLE_GREEDY = 0, MS_SAMPLE_NUCLEUS = 1 };
 
-// out[t] = token_table[ids[t]] + position_table[positions[t]]
+// out[t] = token_table[ids[t]] + position_table[positions[t]] + bias
 typedef struct {
   int64_t rows, width;
   const int32_t* ids;           // [rows]
@@ -47,6 +54,7 @@ typedef struct {
   const float* token_table;     // [V, width]
   const float* position_table;  // [positions, width], nullable
   float* out;                   // [rows, width]
+  const float* bias;            // [width], nullable: a row that every token gets (token type 0 of an encoder)
 } ms_embed_forward_args;
 
 // d_token_table[ids[t]] += d_out[t]; d_position_table[positions[t]] += d_out[t], rows in ascending order.
@@ -191,7 +199,8 @@ typedef struct {
   float* columns;
 } ms_gather_columns_args;
 
-// Causal attention inside each sample, streaming softmax: query row i sees keys j <= i, i - j < window (window > 0).
+// Attention inside each sample, streaming softmax: query row i sees keys j <= i, i - j < window (window > 0), or every key of its
+// sample when bidirectional (window 0 then).
 // Head h of q/k/v/out lies at columns h*head_dim ..; key/value head is h * kv_heads / heads.
 typedef struct {
   int64_t rows, samples;
@@ -204,8 +213,10 @@ typedef struct {
   float* out;  // [rows, heads * head_dim], leading dimension ld_out
   int64_t ld_out;
   float* lse;  // [rows, heads]: log of the softmax denominator (scaled scores), nullable
+  int32_t bidirectional;
 } ms_attention_forward_args;
 
+// Of causal attention.
 typedef struct {
   int64_t rows, samples;
   const int32_t* offsets;

@@ -1,0 +1,37 @@
+// Reads values of a config.json by key, remembering the first failure so that a family reads as a plain list of fields.
+#pragma once
+
+#include <cstdint>
+
+#include "core/status.h"
+#include "model/json.h"
+
+namespace mendset {
+
+class ConfigReader {
+ public:
+  explicit ConfigReader(const Json& config) : config_(config) {}
+
+  // Null counts as absent.
+  const Json* find(const char* key) const;
+  // From 1 to 2^24. fallback < 0: required.
+  int64_t size(const char* key, int64_t fallback = -1);
+  int64_t layers(const char* key);
+  // From 0 to 2^24.
+  int64_t index(const char* key, int64_t fallback);
+  double number(const char* key, double fallback);
+  bool flag(const char* key, bool fallback);
+  // A switch that must be off.
+  void refuse(const char* key);
+  // MS_ACTIVATION_*
+  int32_t activation(const char* key, const char* fallback);
+
+  void fail(Status status);
+  const Status& status() const { return status_; }
+
+ private:
+  const Json& config_;
+  Status status_;
+};
+
+}  // namespace mendset
