@@ -14,10 +14,9 @@ import { writeFileAtomic } from '../src/core/files.ts';
 import { sha256Hex } from '../src/core/hash.ts';
 import { packageRoot } from '../src/core/package-root.ts';
 import type { ParaDetoxRow } from '../src/data/paradetox.ts';
-import { readParaDetox } from '../src/data/paradetox.ts';
 import { builtinScorer } from '../src/evaluate/builtin-scorer.ts';
 import { lastWordPassages, shakespeareDocuments, splitShakespeare } from './demo-shakespeare.ts';
-import { groupByKeys, readDialogues, readShakespeare, textKey } from './source-data.ts';
+import { groupByKeys, readDialogues, readParaDetox, readShakespeare, textKey } from './source-data.ts';
 
 const PROMPTS = 240;
 const POOL = 1200;
@@ -79,7 +78,7 @@ function promptOf(row: ParaDetoxRow): { prompt: string; rest: string } | null {
 }
 
 const groups = inHashOrder(
-  groupByKeys(await readParaDetox(join(data, 'paradetox', 'paradetox.tsv')), (row) => [row.toxic, ...row.neutrals].map(textKey)),
+  groupByKeys(await readParaDetox(data), (row) => [row.toxic, ...row.neutrals].map(textKey)),
   (group) =>
     group
       .map((row) => textKey(row.toxic))

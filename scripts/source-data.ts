@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import papaparse from 'papaparse';
-
+import { type ParaDetoxRow, paraDetoxFields } from '../src/data/paradetox.ts';
+import { forEachRow } from '../src/data/rows.ts';
 import { scorerWords } from '../src/evaluate/ngram-features.ts';
 
 /** A text with its class. */
@@ -12,8 +12,21 @@ export interface Labelled {
   readonly toxic: boolean;
 }
 
-async function readCsv(path: string): Promise<Record<string, string>[]> {
-  return papaparse.parse<Record<string, string>>(await readFile(path, 'utf8'), { header: true, skipEmptyLines: true }).data;
+async function readTable(path: string): Promise<Readonly<Record<string, unknown>>[]> {
+  const rows: Readonly<Record<string, unknown>>[] = [];
+  await forEachRow(
+    path,
+    ({ value }) => rows.push(value),
+    (source, problem) => {
+      throw new Error(`${source}: ${problem}`);
+    },
+  );
+  return rows;
+}
+
+/** ParaDetox: toxic sentences and their neutral paraphrases. */
+export async function readParaDetox(folder: string): Promise<ParaDetoxRow[]> {
+  return (await readTable(join(folder, 'paradetox', 'paradetox.tsv'))).flatMap((row) => paraDetoxFields(row) ?? []);
 }
 
 async function readJsonLines(path: string): Promise<Record<string, unknown>[]> {
@@ -27,17 +40,19 @@ async function readJsonLines(path: string): Promise<Record<string, unknown>[]> {
 
 /** Davidson et al. 2017: tweets of class 0 (hate) and 1 (offensive) are toxic, 2 (neither) is not. */
 export async function readDavidson(folder: string): Promise<Labelled[]> {
-  const rows = await readCsv(join(folder, 'davidson-hate-speech', 'labeled_data.csv'));
-  return rows.map((row) => ({ text: row['tweet'] ?? '', toxic: row['class'] !== '2' }));
+  const rows = await readTable(join(folder, 'davidson-hate-speech', 'labeled_data.csv'));
+  return rows.map((row) => ({ text: String(row['tweet'] ?? ''), toxic: row['class'] !== '2' }));
 }
 
 /** Jigsaw comments of the Detoxify samples: toxic when any of the six labels is 1; rows labelled -1 are left out. */
 export async function readJigsaw(folder: string): Promise<Labelled[]> {
   const names = ['toxic', 'severe_toxic', 'obscene', 'threat', 'insult', 'identity_hate'];
-  const rows = (await Promise.all(['train.csv', 'test.csv'].map((name) => readCsv(join(folder, 'jigsaw-detoxify-samples', name))))).flat();
+  const rows = (
+    await Promise.all(['train.csv', 'test.csv'].map((name) => readTable(join(folder, 'jigsaw-detoxify-samples', name))))
+  ).flat();
   return rows
     .filter((row) => names.every((name) => row[name] === '0' || row[name] === '1'))
-    .map((row) => ({ text: row['comment_text'] ?? '', toxic: names.some((name) => row[name] === '1') }));
+    .map((row) => ({ text: String(row['comment_text'] ?? ''), toxic: names.some((name) => row[name] === '1') }));
 }
 
 /** OpenAI's moderation samples: toxic when any of the labels in `names` is 1; a missing label counts as 0. */

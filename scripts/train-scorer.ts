@@ -13,13 +13,12 @@ import { writeFileAtomic } from '../src/core/files.ts';
 import { sha256Hex } from '../src/core/hash.ts';
 import { packageRoot } from '../src/core/package-root.ts';
 import { PythonRandom } from '../src/core/random.ts';
-import { readParaDetox } from '../src/data/paradetox.ts';
 import { forEachNgram, scorerWords } from '../src/evaluate/ngram-features.ts';
 import { NgramWeights } from '../src/evaluate/ngram-weights.ts';
 import type { Rated } from './classification-metrics.ts';
 import { classificationMetrics } from './classification-metrics.ts';
 import type { Labelled } from './source-data.ts';
-import { groupByKeys, readDavidson, readJigsaw, readModeration, readShakespeare, textKey } from './source-data.ts';
+import { groupByKeys, readDavidson, readJigsaw, readModeration, readParaDetox, readShakespeare, textKey } from './source-data.ts';
 
 const SEED = 1;
 const BITS = 19;
@@ -53,10 +52,7 @@ function split(groups: readonly (readonly Labelled[])[]): { train: Labelled[]; h
 
 const paradetox = split(
   groupByKeys(
-    (await readParaDetox(join(data, 'paradetox', 'paradetox.tsv'))).map((row) => [
-      { text: row.toxic, toxic: true },
-      ...row.neutrals.map((text) => ({ text, toxic: false })),
-    ]),
+    (await readParaDetox(data)).map((row) => [{ text: row.toxic, toxic: true }, ...row.neutrals.map((text) => ({ text, toxic: false }))]),
     (entries) => entries.map((entry) => textKey(entry.text)),
   ).map((group) => group.flat()),
 );

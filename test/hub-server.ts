@@ -22,7 +22,7 @@ export class HubServer {
   /** `METHOD path` of every request in order; those to the storage begin with `storage` */
   readonly requests: string[] = [];
   readonly ranges: (string | undefined)[] = [];
-  readonly tokens = { hub: [] as (string | undefined)[], storage: [] as (string | undefined)[] };
+  readonly tokens: { readonly hub: (string | undefined)[]; readonly storage: (string | undefined)[] } = { hub: [], storage: [] };
   /** The next so many contents end after `cutAt` bytes */
   cuts = 0;
   cutAt = 0;

@@ -5,6 +5,8 @@ import { MendsetError } from '../core/errors.ts';
 import { pathKind } from '../core/files.ts';
 import { parseBytes } from '../core/memory.ts';
 import { didYouMean } from '../core/nearest-name.ts';
+import { isHubName, parseHubName } from '../data/hub/hub-name.ts';
+import { type ColumnNames, MAPPED_FIELDS } from '../data/rows.ts';
 
 /** A value and what to call it in an error: `--budget`, or `run.yaml:3:1: budget`. */
 export interface GivenOption {
@@ -163,6 +165,28 @@ export class OptionReader {
     return none;
   }
 
+  /** `field=column` pairs, separated by commas: which column of a file is meant by a field. */
+  columns(name: string): ColumnNames | undefined {
+    const given = this.#given.get(name);
+    if (given === undefined) return undefined;
+    const pairs =
+      typeof given.value === 'object' && given.value !== null && !Array.isArray(given.value)
+        ? Object.entries(given.value)
+        : String(given.value)
+            .split(',')
+            .map((pair) => [pair.slice(0, Math.max(0, pair.indexOf('='))).trim(), pair.slice(pair.indexOf('=') + 1).trim()] as const);
+    for (const [field, column] of pairs) {
+      if (!MAPPED_FIELDS.includes(field) || typeof column !== 'string' || column === '') {
+        this.#wrong(
+          given,
+          `field=column pairs such as prompt=question,chosen=answer, with a field of ${MAPPED_FIELDS.slice(0, 5).join(', ')}, ...,`,
+        );
+        return undefined;
+      }
+    }
+    return Object.fromEntries(pairs) as ColumnNames;
+  }
+
   /** A size in bytes such as 4GiB. */
   bytes(name: string): number | undefined {
     const given = this.#given.get(name);
@@ -177,6 +201,11 @@ export class OptionReader {
   /** A file or folder that must exist; `name` is what to call it when it is no option, e.g. `the study`. */
   async input(path: string | undefined, kind: 'file' | 'folder' | 'any', option: string, name?: string): Promise<void> {
     if (path === undefined || path === '') return;
+    // What the Hub holds is known when it is fetched
+    if (isHubName(path) && option !== 'embeddings') {
+      await this.attempt(() => parseHubName(path));
+      return;
+    }
     const label = name ?? this.#given.get(option)?.label ?? `--${kebab(option)}`;
     const found = await pathKind(path).catch(() => 'none' as const);
     if (found === 'none')

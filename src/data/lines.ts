@@ -11,10 +11,14 @@ const longestLine = 256 * 2 ** 20;
 
 /**
  * Streams a text file (`.gz`: decompressed) line by line. A line ends at LF, a CR before it belongs to the ending, U+2028 does not
- * end a line; a byte order mark at the start is dropped. `visit` gets each line without its ending and its number from 1.
+ * end a line; a byte order mark at the start is dropped. `visit` gets each line without its ending, its number from 1, and the ending.
  * Throws `not-found`, `invalid-argument` for a folder, `invalid-data` with file:line for text that is not UTF-8.
  */
-export async function forEachLine(path: string, visit: (line: string, number: number) => void, signal?: AbortSignal): Promise<void> {
+export async function forEachLine(
+  path: string,
+  visit: (line: string, number: number, ending: '\n' | '\r\n') => void,
+  signal?: AbortSignal,
+): Promise<void> {
   if ((await pathKind(path)) === 'folder') {
     throw new MendsetError('invalid-argument', `Expected a file at '${path}' but it is a folder; name a file in it.`);
   }
@@ -26,7 +30,7 @@ export async function forEachLine(path: string, visit: (line: string, number: nu
     const start = number === 1 && end >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
     if (!isUtf8(bytes))
       throw new MendsetError('invalid-data', `${path}:${number}: expected UTF-8 text but found other bytes; convert the file to UTF-8.`);
-    visit(bytes.toString('utf8', start, end), number);
+    visit(bytes.toString('utf8', start, end), number, end === bytes.length ? '\n' : '\r\n');
   };
 
   const file = createReadStream(path, { highWaterMark: 1 << 20 });
@@ -74,19 +78,10 @@ export async function forEachLine(path: string, visit: (line: string, number: nu
   }
 }
 
-/** One row of a JSONL file. */
-export interface JsonLine {
-  readonly value: Readonly<Record<string, unknown>>;
-  /** the line without its ending */
-  readonly raw: string;
-  /** `file:line` */
-  readonly source: string;
-}
-
 /** Streams the objects of a JSONL file, skipping blank lines; a line that is no JSON object goes to `report`. */
 export async function forEachJsonLine(
   path: string,
-  visit: (line: JsonLine) => void,
+  visit: (line: { value: Readonly<Record<string, unknown>>; raw: string; source: string }) => void,
   report: (source: string, problem: string) => void,
   signal?: AbortSignal,
 ): Promise<void> {

@@ -47,7 +47,8 @@ export function pairFields(row: Row): PairFields | PairProblem {
 
 function textFields(format: PairFormat, row: Row, promptName: string, chosenName: string, rejectedName: string): PairFields | PairProblem {
   const prompt = row[promptName] ?? '';
-  const chosen = row[chosenName];
+  // null is a cell without a text, which is counted, not a mistake
+  const chosen = row[chosenName] === null ? '' : row[chosenName];
   const rejected = row[rejectedName] ?? null;
   if (typeof prompt !== 'string') return { problem: `expected a text as '${promptName}' but found ${describeJson(prompt)}` };
   if (typeof chosen !== 'string') return { problem: `expected a text as '${chosenName}' but found ${describeJson(chosen)}` };

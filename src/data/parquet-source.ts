@@ -2,6 +2,7 @@ import { MendsetError } from '../core/errors.ts';
 import { fileError } from '../core/files.ts';
 import { didYouMean } from '../core/nearest-name.ts';
 import type { EmbeddingSource } from './embedding-source.ts';
+import { parquetCompressors } from './parquet-compressors.ts';
 
 /** Bytes of a decoded number in a list of JavaScript numbers, with the list's own share. */
 const DECODED_BYTES = 24;
@@ -22,6 +23,7 @@ export async function parquetSource(path: string, column: string | undefined): P
   };
   const file = await attempt(() => parquet.asyncBufferFromFile(path));
   const metadata = await attempt(() => parquet.parquetMetadataAsync(file));
+  const compressors = await parquetCompressors(metadata, path);
   const fields = parquet.parquetSchema(metadata).children;
   const names = fields.map((field) => field.element.name);
   const lists = fields.filter((field) => field.children.length > 0 || field.element.repetition_type === 'REPEATED');
@@ -48,6 +50,7 @@ export async function parquetSource(path: string, column: string | undefined): P
       await parquet.parquetRead({
         file,
         metadata,
+        ...(compressors ? { compressors } : {}),
         columns: [name],
         rowStart,
         rowEnd,

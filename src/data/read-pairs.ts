@@ -2,17 +2,18 @@ import { MendsetError } from '../core/errors.ts';
 import { sha256Hex } from '../core/hash.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { dataFiles, refuseOtherFormats } from './data-files.ts';
-import type { JsonLine } from './lines.ts';
-import { forEachJsonLine } from './lines.ts';
 import { pairFields } from './pair-fields.ts';
-import { readParaDetox } from './paradetox.ts';
+import { paraDetoxFields } from './paradetox.ts';
 import { DataProblems, describeJson } from './problems.ts';
 import type { PairRecord } from './record.ts';
+import { type ColumnNames, type DataRow, forEachRow, ROW_ENDINGS } from './rows.ts';
 import { WellFormed } from './well-formed.ts';
 
 export interface ReadPairsOptions extends RunOptions {
   /** ParaDetox: one record for each neutral paraphrase, sharing `groupId`, instead of the first alone */
   readonly expand?: boolean;
+  /** Which column of the files is meant by a field, e.g. `{ prompt: 'question', chosen: 'answer' }` */
+  readonly columns?: ColumnNames | undefined;
 }
 
 /** The records of one or more files in file order, with what was left out or changed. */
@@ -33,26 +34,25 @@ export interface PairSet {
 }
 
 /**
- * Reads repair pairs from JSON lines (`.jsonl`, `.jsonl.gz`) or the ParaDetox table (`.tsv`). A folder stands for its files sorted by
- * the bytes of their names; a list keeps its order. See `pairFields` for the sets of fields that are understood.
- * Throws `invalid-data` with up to twenty mistakes, each with file:line, before anything else is done.
+ * Reads repair pairs from JSON lines, CSV, TSV (ParaDetox's among them), each also with `.gz`, Parquet, or a text of one example a line. A
+ * folder stands for its files sorted by the bytes of their names, `hf:datasets/owner/name/file` for what is fetched from the Hub; a list
+ * keeps its order. See `pairFields` for the sets of fields that are understood, `columns` for tables of other names.
+ * Throws `invalid-data` with up to twenty mistakes, each with file:line (Parquet: file:row), before anything else is done.
  *
  * @example
  * const pairs = await readPairs('data/toxicity_pairwise');
  */
 export async function readPairs(paths: string | readonly string[], options: ReadPairsOptions = {}): Promise<PairSet> {
-  const files = await dataFiles(paths, ['.jsonl', '.jsonl.gz', '.tsv']);
+  const files = await dataFiles(paths, ROW_ENDINGS, options);
   const reader = new PairReader();
   for (const file of files) {
     refuseOtherFormats(file);
-    if (/\.tsv$/i.test(file)) await reader.addParaDetox(file, options.expand === true);
-    else
-      await forEachJsonLine(
-        file,
-        (line) => reader.addLine(line),
-        (where, problem) => reader.problems.add(where, problem),
-        options.signal,
-      );
+    await forEachRow(
+      file,
+      (row) => reader.addRow(row, options.expand === true),
+      (where, problem) => reader.problems.add(where, problem),
+      options,
+    );
   }
   return reader.finish(files);
 }
@@ -68,8 +68,13 @@ class PairReader {
   private equalPairs = 0;
   private duplicates = 0;
 
-  addLine(line: JsonLine): void {
+  addRow(line: DataRow, expand: boolean): void {
     this.rows++;
+    const paraphrases = paraDetoxFields(line.value);
+    if (paraphrases !== null) {
+      this.addParaDetox(paraphrases, line.source, expand);
+      return;
+    }
     const fields = pairFields(line.value);
     if ('problem' in fields) {
       this.problems.add(line.source, fields.problem);
@@ -102,22 +107,15 @@ class PairReader {
     );
   }
 
-  async addParaDetox(path: string, expand: boolean): Promise<void> {
-    for (const row of await readParaDetox(path)) {
-      this.rows++;
-      const rejected = this.wellFormed.text(row.toxic);
-      const groupId = sha256Hex(rejected).slice(0, 16);
-      const neutrals = expand ? row.neutrals : row.neutrals.slice(0, 1);
-      if (neutrals.length === 0) this.emptyChosen++;
-      for (const neutral of neutrals) {
-        const chosen = this.wellFormed.text(neutral);
-        const raw = JSON.stringify({ chosen, prompt: '', rejected });
-        const hash = sha256Hex(raw);
-        this.add(
-          { id: hash.slice(0, 16), hash, prompt: '', chosen, rejected, ...(expand ? { groupId } : {}), source: row.source, raw },
-          true,
-        );
-      }
+  private addParaDetox({ toxic, neutrals }: { toxic: string; neutrals: readonly string[] }, source: string, expand: boolean): void {
+    const rejected = this.wellFormed.text(toxic);
+    const groupId = sha256Hex(rejected).slice(0, 16);
+    if (neutrals.length === 0) this.emptyChosen++;
+    for (const neutral of expand ? neutrals : neutrals.slice(0, 1)) {
+      const chosen = this.wellFormed.text(neutral);
+      const raw = JSON.stringify({ chosen, prompt: '', rejected });
+      const hash = sha256Hex(raw);
+      this.add({ id: hash.slice(0, 16), hash, prompt: '', chosen, rejected, ...(expand ? { groupId } : {}), source, raw }, true);
     }
   }
 

@@ -1,10 +1,17 @@
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { refuseOtherFormats } from './data-files.ts';
-import { forEachJsonLine, forEachLine } from './lines.ts';
+import { dataPath } from './hub/data-path.ts';
+import { forEachLine } from './lines.ts';
 import { tokenIdsProblem } from './pair-fields.ts';
 import { DataProblems, describeJson } from './problems.ts';
+import { type ColumnNames, forEachRow, hasFields } from './rows.ts';
 import { WellFormed } from './well-formed.ts';
+
+export interface ReadPromptsOptions extends RunOptions {
+  /** Which column of the file is meant by a field, e.g. `{ prompt: 'question' }` */
+  readonly columns?: ColumnNames | undefined;
+}
 
 /** What a model is to continue: a text, or token ids with an empty text. */
 export interface PromptRecord {
@@ -24,19 +31,20 @@ export interface PromptSet {
 }
 
 /**
- * Reads prompts: JSON lines with `prompt` (a text), `prompt_ids` (token ids) or `prompt: {text, toxicity, ...}` (RealToxicityPrompts),
- * or, in a file not named `.jsonl`, one prompt a line. Throws `invalid-data` with file:line.
+ * Reads prompts: JSON lines, CSV, TSV or Parquet with `prompt` (a text), `prompt_ids` (token ids) or `prompt: {text, toxicity, ...}` (RealToxicityPrompts),
+ * or, of any other file, one prompt a line. Throws `invalid-data` with file:line.
  *
  * @example
  * const { prompts } = await readPrompts('challenge_prompts.jsonl');
  */
-export async function readPrompts(path: string, options: RunOptions = {}): Promise<PromptSet> {
+export async function readPrompts(source: string, options: ReadPromptsOptions = {}): Promise<PromptSet> {
+  const path = await dataPath(source, options);
   refuseOtherFormats(path);
   const prompts: PromptRecord[] = [];
   const wellFormed = new WellFormed();
   const problems = new DataProblems();
-  if (/\.jsonl(\.gz)?$/i.test(path)) {
-    await forEachJsonLine(
+  if (hasFields(path)) {
+    await forEachRow(
       path,
       ({ value, source }) => {
         const prompt = promptOf(value, source, wellFormed);
@@ -44,7 +52,7 @@ export async function readPrompts(path: string, options: RunOptions = {}): Promi
         else prompts.push(prompt);
       },
       (where, problem) => problems.add(where, problem),
-      options.signal,
+      options,
     );
   } else {
     await forEachLine(

@@ -1,9 +1,16 @@
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { refuseOtherFormats } from './data-files.ts';
-import { forEachJsonLine, forEachLine } from './lines.ts';
+import { dataPath } from './hub/data-path.ts';
+import { forEachLine } from './lines.ts';
 import { DataProblems, describeJson } from './problems.ts';
+import { type ColumnNames, forEachRow, hasFields } from './rows.ts';
 import { WellFormed } from './well-formed.ts';
+
+export interface ReadTextsOptions extends RunOptions {
+  /** Which column of the file is meant by `text` */
+  readonly columns?: ColumnNames | undefined;
+}
 
 /** Texts of a file in order. */
 export interface TextSet {
@@ -14,13 +21,13 @@ export interface TextSet {
 /** Rows of running text; perplexity is measured over `rows.join("\n\n")`. */
 export interface TextRows {
   readonly rows: readonly string[];
-  /** `rows`: JSON lines `{text}`; `wikitext`: a WikiText file as published; `plain`: paragraphs between empty lines */
+  /** `rows`: a file of rows with `text` (JSON lines, CSV, TSV, Parquet); `wikitext`: a WikiText file as published; `plain`: paragraphs between empty lines */
   readonly format: 'rows' | 'wikitext' | 'plain';
   readonly warnings: readonly string[];
 }
 
 /**
- * Reads running text. JSON lines `{text}` are rows as they are. A WikiText file as published (it begins with a blank line and a
+ * Reads running text. The `text` of JSON lines, CSV, TSV or Parquet are rows as they are. A WikiText file as published (it begins with a blank line and a
  * ` = Title = `) gives the rows of the Hugging Face Hub: each line with its line feed, a blank line as an empty row; so both forms
  * join to the same text. Any other text is cut at empty lines, and joins to itself.
  *
@@ -28,10 +35,11 @@ export interface TextRows {
  * @example
  * const { rows } = await readTextRows('wiki.test.raw');
  */
-export async function readTextRows(path: string, options: RunOptions = {}): Promise<TextRows> {
+export async function readTextRows(source: string, options: ReadTextsOptions = {}): Promise<TextRows> {
+  const path = await dataPath(source, options);
   refuseOtherFormats(path);
-  if (isJsonLines(path)) {
-    const { texts, warnings } = await readJsonTexts(path, options);
+  if (hasFields(path)) {
+    const { texts, warnings } = await readRowTexts(path, options);
     return { rows: texts, format: 'rows', warnings };
   }
   const lines: string[] = [];
@@ -49,28 +57,30 @@ export async function readTextRows(path: string, options: RunOptions = {}): Prom
 }
 
 /**
- * Reads LAMBADA rows `{text}`; the last word of each is the target. Throws `invalid-data` where a text has no space.
+ * Reads LAMBADA: rows with `text`, or the published text of one passage a line; the last word of each is the target. Throws `invalid-data` where a text has no space.
  *
  * @example
  * const { texts } = await readLambada('lambada_openai.jsonl');
  */
-export async function readLambada(path: string, options: RunOptions = {}): Promise<TextSet> {
+export async function readLambada(source: string, options: ReadTextsOptions = {}): Promise<TextSet> {
+  const path = await dataPath(source, options);
   refuseOtherFormats(path);
-  return readJsonTexts(path, options, (text) =>
+  return readRowTexts(path, options, (text) =>
     text.trimEnd().lastIndexOf(' ') > 0 ? null : "expected a passage and a last word, separated by a space, as 'text'",
   );
 }
 
 /**
- * Reads texts: JSON lines `{text}`, or, in a file not named `.jsonl`, one text a line.
+ * Reads texts: the `text` of JSON lines, CSV, TSV or Parquet, or of any other file one text a line.
  *
  * @throws MendsetError `not-found`, `io`, `invalid-data` with file:line
  * @example
  * const { texts } = await readTexts('normal.jsonl');
  */
-export async function readTexts(path: string, options: RunOptions = {}): Promise<TextSet> {
+export async function readTexts(source: string, options: ReadTextsOptions = {}): Promise<TextSet> {
+  const path = await dataPath(source, options);
   refuseOtherFormats(path);
-  if (isJsonLines(path)) return readJsonTexts(path, options);
+  if (hasFields(path)) return readRowTexts(path, options);
   const texts: string[] = [];
   await forEachLine(
     path,
@@ -83,18 +93,19 @@ export async function readTexts(path: string, options: RunOptions = {}): Promise
   return { texts, warnings: [] };
 }
 
-function isJsonLines(path: string): boolean {
-  return /\.jsonl(\.gz)?$/i.test(path);
-}
-
-async function readJsonTexts(path: string, options: RunOptions, check: (text: string) => string | null = () => null): Promise<TextSet> {
+async function readRowTexts(
+  path: string,
+  options: ReadTextsOptions,
+  check: (text: string) => string | null = () => null,
+): Promise<TextSet> {
   const texts: string[] = [];
   const wellFormed = new WellFormed();
   const problems = new DataProblems();
-  await forEachJsonLine(
+  await forEachRow(
     path,
     ({ value, source }) => {
-      const text = value['text'];
+      // An empty cell of a table is an empty text; JSON says null only where there is none
+      const text = value['text'] === null && !/\.jsonl(\.gz)?$/i.test(path) ? '' : value['text'];
       if (typeof text !== 'string') {
         problems.add(source, `expected a text as 'text' but found ${describeJson('text' in value ? text : value)}`);
         return;
@@ -104,7 +115,7 @@ async function readJsonTexts(path: string, options: RunOptions, check: (text: st
       else problems.add(source, problem);
     },
     (where, problem) => problems.add(where, problem),
-    options.signal,
+    options,
   );
   problems.throwIfAny();
   if (texts.length === 0) throw new MendsetError('invalid-data', `Expected at least one row with 'text' in '${path}' but found none.`);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
+import { modelFolder } from '../data/hub/model-folder.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeModelSummary } from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
@@ -47,7 +48,8 @@ export class EncoderModel {
    *
    * Rejects with `not-found`, `corrupt`, or `unsupported` for other architectures and modules.
    */
-  static async load(directory: string, options: LoadOptions = {}): Promise<EncoderModel> {
+  static async load(path: string, options: LoadOptions = {}): Promise<EncoderModel> {
+    const directory = await modelFolder(path, options);
     const config = await readSentenceConfig(directory);
     const weights = join(directory, config.weightsPath);
     const handle = await loadWeights(weights, options, (backend, threads) => addon().loadEncoderTask(weights, false, backend, threads));

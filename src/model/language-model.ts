@@ -2,6 +2,7 @@ import { MendsetError } from '../core/errors.ts';
 import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
+import { modelFolder } from '../data/hub/model-folder.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeModelSummary, NativeTensorInfo, PackedBatch } from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
@@ -83,10 +84,12 @@ export class LanguageModel {
   }
 
   /**
-   * Reads config.json, model.safetensors (or its shards) and the tokenizer of a folder.
+   * Reads config.json, model.safetensors (or its shards) and the tokenizer of a folder, or of `hf:owner/name[@revision]`, which is fetched
+   * into the cache of the Hugging Face Hub first.
    * Rejects with `not-found`, `corrupt`, `unsupported` or `invalid-data` (tokenizer larger than the model's vocabulary).
    */
-  static async load(directory: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  static async load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+    const directory = await modelFolder(path, options);
     const tokenizer = await loadTokenizer(directory, { optional: true });
     const handle = await loadWeights(directory, options, (backend, threads) => addon().loadModelTask(directory, backend, threads));
     const summary = handle.summary();

@@ -3,6 +3,7 @@ import { MendsetError } from '../core/errors.ts';
 import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
+import { modelFolder } from '../data/hub/model-folder.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeModelSummary } from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
@@ -43,7 +44,8 @@ export class SequenceClassifier {
   }
 
   /** Rejects with `not-found`, `corrupt` (among them a checkpoint without a classifier), or `unsupported`. */
-  static async load(directory: string, options: LoadOptions = {}): Promise<SequenceClassifier> {
+  static async load(path: string, options: LoadOptions = {}): Promise<SequenceClassifier> {
+    const directory = await modelFolder(path, options);
     const handle = await loadWeights(directory, options, (backend, threads) => addon().loadEncoderTask(directory, true, backend, threads));
     try {
       const config = await readClassifierConfig(directory, handle.summary().labels);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { pathKind, readBytes } from '../core/files.ts';
 import { sha256Files, sha256Hex } from '../core/hash.ts';
+import { modelFolder } from '../data/hub/model-folder.ts';
 import { libraryTokenizer } from './library-tokenizer.ts';
 import { byteLevelJson, wordPieceJson } from './older-files.ts';
 import { parseTokenizerJson } from './parse-tokenizer-json.ts';
@@ -27,7 +28,7 @@ export const TOKENIZER_FILES: readonly string[] = [
 ];
 
 /**
- * Reads the tokenizer of a model folder: `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2, RoBERTa), else `vocab.txt`
+ * Reads the tokenizer of a model folder or of `hf:owner/name[@revision]`: `tokenizer.json`, else `vocab.json` with `merges.txt` (GPT-2, RoBERTa), else `vocab.txt`
  * (BERT). Byte-level BPE (GPT-2, NeoX, Llama 3, Qwen), BPE over characters with byte fallback (Llama 2, Mistral, Gemma) and WordPiece
  * are implemented here; other kinds are run by `@huggingface/tokenizers`, and `kind` says so. Truncation and padding stored in the
  * file are ignored unless `encode` is asked for them. With `optional` a folder without these files gives null.
@@ -38,7 +39,8 @@ export const TOKENIZER_FILES: readonly string[] = [
  */
 export function loadTokenizer(directory: string, options?: { readonly optional?: false }): Promise<Tokenizer>;
 export function loadTokenizer(directory: string, options: { readonly optional: boolean }): Promise<Tokenizer | null>;
-export async function loadTokenizer(directory: string, options: { readonly optional?: boolean } = {}): Promise<Tokenizer | null> {
+export async function loadTokenizer(path: string, options: { readonly optional?: boolean } = {}): Promise<Tokenizer | null> {
+  const directory = await modelFolder(path, { part: 'tokenizer' });
   const kind = await pathKind(directory);
   if (kind === 'file') {
     throw new MendsetError(
@@ -47,8 +49,8 @@ export async function loadTokenizer(directory: string, options: { readonly optio
     );
   }
   const special = await readSpecialTokens(directory);
-  const path = join(directory, 'tokenizer.json');
-  if (await isFile(path)) return fromJson(await readJson(path), path, special, await sha256Files([path]));
+  const file = join(directory, 'tokenizer.json');
+  if (await isFile(file)) return fromJson(await readJson(file), file, special, await sha256Files([file]));
 
   const vocabulary = join(directory, 'vocab.json');
   const merges = join(directory, 'merges.txt');

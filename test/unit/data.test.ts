@@ -180,7 +180,8 @@ describe('readPairs', () => {
 
   test('missing, foreign and undecodable files', async () => {
     expect(await caught(readPairs('/nonexistent/x.jsonl'))).toMatchObject({ code: 'not-found' });
-    expect(await caught(readPairs(await file('a.parquet', 'PAR1')))).toMatchObject({ code: 'unsupported' });
+    expect(await caught(readPairs(await file('a.parquet', 'PAR1')))).toMatchObject({ code: 'corrupt' });
+    expect(await caught(readPairs(await file('a.zip', 'PK')))).toMatchObject({ code: 'unsupported' });
     expect((await caught(readPairs(await file('a.jsonl', Buffer.from([0x7b, 0xff, 0x0a]))))).message).toMatch(/a\.jsonl:1: expected UTF-8/);
     expect(await caught(readPairs(await file('a.jsonl.gz', 'not gzip')))).toMatchObject({ code: 'corrupt' });
     expect(await caught(readPairs([]))).toMatchObject({ code: 'invalid-argument' });
