@@ -18,7 +18,7 @@ export interface HubRepository {
 
 /** A Hub on loopback, and a second server of another origin that holds large files, as the real one's storage does. */
 export class HubServer {
-  readonly repositories = new Map<string, HubRepository>();
+  readonly repositories: Map<string, HubRepository> = new Map();
   /** `METHOD path` of every request in order; those to the storage begin with `storage` */
   readonly requests: string[] = [];
   readonly ranges: (string | undefined)[] = [];

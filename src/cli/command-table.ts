@@ -29,11 +29,18 @@ export const SHARED_OPTIONS: readonly OptionSpec[] = [
   option('--config <file.yaml>', 'read options from a YAML file; flags override it'),
 ];
 
+/** For commands that read rows. */
+const columnsOption = option(
+  '--columns <field=column,...>',
+  'which column of the data is meant by a field, e.g. prompt=question,chosen=answer',
+);
+
 const selectOptions = [
-  option('--pool <files...>', 'repair records: JSON lines or ParaDetox TSV, files or folders'),
+  option('--pool <files...>', 'repair records: JSON lines, CSV, TSV or Parquet; files, folders or hf:datasets/owner/name/file'),
+  columnsOption,
   option('--method <name>', SELECT_METHODS.join(', ')),
   option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
-  option('--model <dir>', 'model for embeddings and gradient norms'),
+  option('--model <dir>', 'model for embeddings and gradient norms: a folder or hf:owner/name[@revision]'),
   option('--encoder <dir>', 'another model for the embeddings'),
   option(
     '--embeddings <file>',
@@ -61,8 +68,9 @@ const selectOptions = [
 ];
 
 const repairOptions = [
-  option('--model <dir>', 'model to repair'),
+  option('--model <dir>', 'model to repair: a folder or hf:owner/name[@revision]'),
   option('--data <files...>', 'repair records, in selection order'),
+  columnsOption,
   option('--method <name>', 'dapt, dpo or irepair'),
   option('--kl <weight>', 'add a KL term of this weight against the original model'),
   option('--normal <file>', 'ordinary texts for the KL term'),
@@ -88,7 +96,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'info',
     summary: 'Show the engine, its backends and, with --model, what a model folder holds',
-    options: [option('--model <dir>', 'a model folder to describe')],
+    options: [option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe')],
     load: () => import('./commands/info.ts'),
   },
   {
@@ -101,8 +109,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'score',
     summary: 'Compute loss, gradient norm, EL2N, embedding or toxicity of each record',
     options: [
-      option('--model <dir>', 'model to score with (not needed for toxicity alone)'),
+      option('--model <dir>', 'model to score with, a folder or hf:owner/name[@revision] (not needed for toxicity alone)'),
       option('--data <files...>', 'records; they may be pre-tokenised (prompt_ids, completion_ids)'),
+      columnsOption,
       option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)'),
       option('--text <name>', 'chosen (default) or rejected: the completion that is scored'),
       option('--tokens <name>', 'completion (default) or all: the tokens that count'),
@@ -126,8 +135,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'evaluate',
     summary: 'Measure toxicity, perplexity and last-word accuracy of a model',
     options: [
-      option('--model <dir>', 'model to evaluate'),
+      option('--model <dir>', 'model to evaluate: a folder or hf:owner/name[@revision]'),
       option('--prompts <file>', 'prompts for the toxicity of greedy continuations'),
+      columnsOption,
       option('--rtp <file>', 'prompts for the sampling protocol of RealToxicityPrompts'),
       option('--wikitext <file>', 'running text for perplexity per token'),
       option('--lambada <file>', 'texts whose last word is to be predicted'),
@@ -146,8 +156,9 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'generate',
     summary: 'Continue prompts',
     options: [
-      option('--model <dir>', 'model to generate with'),
-      option('--prompts <file>', 'JSON lines with prompt or prompt_ids, or one prompt a line'),
+      option('--model <dir>', 'model to generate with: a folder or hf:owner/name[@revision]'),
+      option('--prompts <file>', 'JSON lines, CSV, TSV or Parquet with prompt or prompt_ids, or one prompt a line'),
+      columnsOption,
       option('--max-new-tokens <n>', 'default 20'),
       option('--greedy', 'always the likeliest token'),
       option('--top-p <p>', 'nucleus; default 1'),

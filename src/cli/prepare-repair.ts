@@ -28,7 +28,7 @@ export interface PreparedRepair {
 const VALIDATION = 64;
 
 /** Reads the options of `repair` and all its data, collects every mistake, and computes nothing yet. */
-export async function prepareRepair({ options, shared, signal }: CommandContext): Promise<PreparedRepair> {
+export async function prepareRepair({ options, shared, signal, progress }: CommandContext): Promise<PreparedRepair> {
   const model = options.required('model', 'to name the folder of the model to repair');
   const data = options.texts('data');
   if (!options.has('data')) options.problem('Expected --data to name the repair records, but it is missing.');
@@ -43,6 +43,7 @@ export async function prepareRepair({ options, shared, signal }: CommandContext)
   const referenceFolder = options.text('references');
   if (methodName && methodName !== 'dpo' && !kl) options.refuse(['references'], `with --method ${methodName} without --kl`);
   if (referenceFolder !== undefined) await options.output(referenceFolder, 'folder', 'references');
+  const columns = options.columns('columns');
   const beta = options.number('beta', { above: 0 });
   if (methodName && methodName !== 'dpo') options.refuse(['beta'], `with --method ${methodName}`);
   const slice = options.countOr('slice', ['most-sensitive', 'least-sensitive', 'fixed'] as const, 0);
@@ -71,9 +72,13 @@ export async function prepareRepair({ options, shared, signal }: CommandContext)
   await options.input(validationFile, 'any', 'validation');
 
   const readable = options.problems.length === 0;
-  const pairs = readable ? await options.attempt(() => readPairs(data, { signal })) : undefined;
-  const held = readable && validationFile !== undefined ? await options.attempt(() => readPairs([validationFile], { signal })) : undefined;
-  const normal = readable && normalPath !== undefined ? await options.attempt(() => readTexts(normalPath, { signal })) : undefined;
+  const reading = { signal, columns, onProgress: progress.update.bind(progress) };
+  const pairs = readable ? await options.attempt(() => readPairs(data, reading)) : undefined;
+  const held = readable && validationFile !== undefined ? await options.attempt(() => readPairs([validationFile], reading)) : undefined;
+  const normal =
+    readable && normalPath !== undefined
+      ? await options.attempt(() => readTexts(normalPath, { signal, onProgress: reading.onProgress }))
+      : undefined;
   const records = pairs?.records ?? [];
   const holdBack = held ? 0 : (validationCount ?? Math.min(VALIDATION, Math.floor(records.length / 5)));
   if (pairs && holdBack >= records.length)

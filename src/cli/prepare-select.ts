@@ -33,7 +33,7 @@ export interface PreparedSelect {
 }
 
 /** Reads the options of `select` and all its data, collects every mistake, and computes nothing yet. */
-export async function prepareSelect({ options, shared, signal }: CommandContext): Promise<PreparedSelect> {
+export async function prepareSelect({ options, shared, signal, progress }: CommandContext): Promise<PreparedSelect> {
   const method = options.requiredOneOf('method', SELECT_METHODS);
   const budget = options.budget('budget');
   const config = readSelector(options, method ?? 'random');
@@ -50,6 +50,7 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
     scores: options.text('scores'),
     groups: options.text('groups'),
   };
+  const columns = options.columns('columns');
   const memoryLimit = options.bytes('memoryLimit');
   const selector = method && (await options.attempt(() => makeSelector(config, boundaryRatio)));
   const needs: readonly FeatureKind[] = selector?.needs ?? [];
@@ -61,7 +62,10 @@ export async function prepareSelect({ options, shared, signal }: CommandContext)
   await options.input(embeddingsFile, 'file', 'embeddings');
   for (const name of ['scores', 'groups'] as const) await options.input(paths[name], 'file', name);
   const readable = options.problems.length === 0;
-  const pairs = readable && paths.pool.length > 0 ? await options.attempt(() => readPairs(paths.pool, { signal })) : undefined;
+  const pairs =
+    readable && paths.pool.length > 0
+      ? await options.attempt(() => readPairs(paths.pool, { signal, columns, onProgress: (event) => progress.update(event) }))
+      : undefined;
   const embeddings =
     readable && paths.embeddings !== undefined
       ? await options.attempt(() => readEmbeddings(paths.embeddings as string, { signal, memoryLimit, workBytes }))

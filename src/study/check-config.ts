@@ -148,6 +148,7 @@ function lastSegment(path: string): string {
   return (
     path
       .replace(/^demo:/, 'demo-')
+      .replace(/^hf:/, '')
       .split(/[\\/]/)
       .filter(Boolean)
       .at(-1) ?? path

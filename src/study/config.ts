@@ -1,3 +1,4 @@
+import type { ColumnNames } from '../data/rows.ts';
 import type { CellOverride, CellPattern } from './cell-rules.ts';
 
 export type Preset = 'principled' | 'paper';
@@ -148,6 +149,8 @@ export interface StudyConfig {
     readonly files: readonly string[];
     /** ParaDetox: one record for each neutral paraphrase */
     readonly expand: boolean;
+    /** Which column of the files is meant by a field */
+    readonly columns?: ColumnNames | undefined;
     readonly window: number | 'auto' | 'all';
     readonly validation: number;
     readonly dedupe: 'none' | 'exact';

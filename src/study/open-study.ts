@@ -3,6 +3,7 @@ import type { RunOptions } from '../core/run-options.ts';
 import { checkStudyConfig } from './check-config.ts';
 import type { StudyConfig } from './config.ts';
 import { configError } from './config-issues.ts';
+import { withFetchedPaths } from './hub-paths.ts';
 import { planStudy, type StudyPlan } from './plan.ts';
 import { readStudyInputs, type StudyInputs } from './study-inputs.ts';
 import { pathProblems, withAbsolutePaths } from './study-paths.ts';
@@ -16,13 +17,13 @@ export interface OpenedStudy {
 }
 
 /**
- * Reads a study file, checks the configuration and that its files exist, then what they hold, and plans the cells. Nothing is
- * computed. Rejects with `invalid-config` or `invalid-data`, listing all mistakes of the file, then all of its data.
+ * Reads a study file, checks the configuration and that its files exist, then what they hold, and plans the cells. What `hf:` names is
+ * fetched; nothing is computed. Rejects with `invalid-config` or `invalid-data`, listing all mistakes of the file, then all of its data.
  */
 export async function openStudy(path: string, options: RunOptions = {}): Promise<OpenedStudy> {
   const file = await readYamlFile(path);
   const config = await checkStudy(file);
-  const inputs = await readStudyInputs(withAbsolutePaths(config, path), options);
+  const inputs = await readStudyInputs(await withFetchedPaths(withAbsolutePaths(config, path), options), options);
   return { config, inputs, plan: planStudy(config, inputs.facts) };
 }
 

@@ -44,7 +44,7 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   };
   const limited = <T>(list: readonly T[] | null, limit: number | null | undefined) => (list && limit ? list.slice(0, limit) : list);
 
-  const pairs = await attempt(() => readPairs(pool.files, { ...options, expand: pool.expand }));
+  const pairs = await attempt(() => readPairs(pool.files, { ...options, expand: pool.expand, columns: pool.columns }));
   const pools = new Map<string, Pool>();
   const windows = [...new Set([pool.window, ...config.overrides.flatMap((o) => o.window ?? [])])];
   if (pairs) {

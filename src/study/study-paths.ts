@@ -2,12 +2,14 @@ import { access, constants } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { pathKind } from '../core/files.ts';
 import { packageRoot } from '../core/package-root.ts';
+import { isHubName, parseHubName } from '../data/hub/hub-name.ts';
 import type { StudyConfig } from './config.ts';
 import { pathName } from './config-issues.ts';
 import type { YamlFile } from './yaml-file.ts';
 
-/** `demo:x` is x in the demo data that come with the package; anything else is relative to the configuration file. */
+/** `demo:x` is x in the demo data that come with the package, `hf:x` stays; anything else is relative to the configuration file. */
 export function resolveStudyPath(path: string, configFile: string): string {
+  if (isHubName(path)) return path;
   if (path.startsWith('demo:')) return join(packageRoot(), 'assets', 'demo', path.slice('demo:'.length));
   return isAbsolute(path) ? path : resolve(dirname(configFile), path);
 }
@@ -55,9 +57,18 @@ export async function pathProblems(file: YamlFile): Promise<string[]> {
   const problems: string[] = [];
   for (const [path, kind, keys] of wanted) {
     if (typeof path !== 'string' || path.trim() === '') continue;
+    const place = `${file.where(keys)}: ${pathName(keys)}`;
+    if (isHubName(path)) {
+      // What the Hub holds is known when it is fetched; whether it is a name is known now
+      try {
+        parseHubName(path);
+      } catch (error) {
+        problems.push(`${place}: ${(error as Error).message}`);
+      }
+      continue;
+    }
     const absolute = resolveStudyPath(path, file.path);
     const found = await pathKind(absolute).catch(() => 'none' as const);
-    const place = `${file.where(keys)}: ${pathName(keys)}`;
     if (found === 'none')
       problems.push(`${place}: expected a ${kind === 'folder' ? 'folder' : 'file'} that exists but there is none at '${absolute}'.`);
     else if (kind !== 'any' && found !== kind) problems.push(`${place}: expected a ${kind} but '${absolute}' is a ${found}.`);

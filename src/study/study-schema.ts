@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAPPED_FIELDS } from '../data/rows.ts';
 import type { CellOverride, CellPattern } from './cell-rules.ts';
 import type { SelectorConfig, StudyConfig } from './config.ts';
 import {
@@ -79,11 +80,21 @@ export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
   demo: flag().describe('Says in the report that the figures illustrate the pipeline and nothing else').default(false),
   models: listOf(
     'models',
-    shorthand('path', mapping('a model', { name: text('a label').optional(), path: text('a model folder (or demo:model)') })),
-  ).describe('Model folders in Hugging Face layout, relative to this file; demo:model is the one of the package'),
+    shorthand(
+      'path',
+      mapping('a model', { name: text('a label').optional(), path: text('a model folder (or demo:model, or hf:owner/name)') }),
+    ),
+  ).describe(
+    'Model folders in Hugging Face layout, relative to this file, or hf:owner/name[@revision] of the Hub; demo:model is the one of the package',
+  ),
   pool: mapping('the pool', {
-    files: listOf('files', fileText).describe('Repair records: JSON lines or ParaDetox TSV, files or folders'),
+    files: listOf('files', fileText).describe(
+      'Repair records: JSON lines, CSV, TSV or Parquet, files or folders, or hf:datasets/owner/name/file',
+    ),
     expand: flag().describe('ParaDetox: one record for each neutral paraphrase').default(false),
+    columns: mapping('names of columns', Object.fromEntries(MAPPED_FIELDS.map((field) => [field, text('a column').optional()])))
+      .describe('Which column of the files is meant by a field, e.g. prompt: question')
+      .optional(),
     window: windowSchema
       .describe(
         'N, the records of the shuffled pool that selection and full repair see: a number, all, or auto (as many as full repair consumed before it stopped)',

@@ -1,4 +1,5 @@
 import { writeFileAtomic } from '../../core/files.ts';
+import type { ProgressEvent } from '../../core/run-options.ts';
 import { readNpyIds } from '../../data/npy.ts';
 import { readPrompts } from '../../data/read-prompts.ts';
 import { readLambada, readTextRows } from '../../data/read-texts.ts';
@@ -16,6 +17,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const paths = Object.fromEntries(INPUTS.map((name) => [name, options.text(name)])) as Record<(typeof INPUTS)[number], string | undefined>;
   if (INPUTS.every((name) => !options.has(name)))
     options.problem('Expected at least one of --prompts, --rtp, --wikitext, --lambada, --token-ids, but none is given.');
+  const columns = options.columns('columns');
   const scorerPath = options.text('scorer');
   const out = options.text('out');
   const window = options.countOr('window', ['model'] as const, 2);
@@ -29,13 +31,14 @@ export async function run({ options, shared, signal, progress, result }: Command
   for (const name of INPUTS) await options.input(paths[name], 'file', name);
   await options.input(scorerPath, 'file', 'scorer');
   await options.output(out, 'file', 'out');
+  const onProgress = (event: ProgressEvent) => progress.update(event);
   const readable = options.problems.length === 0;
   const read = <T>(path: string | undefined, work: (path: string) => Promise<T>) =>
     readable && path !== undefined ? options.attempt(() => work(path)) : undefined;
-  const prompts = await read(paths.prompts, async (p) => (await readPrompts(p, { signal })).prompts);
-  const rtp = await read(paths.rtp, async (p) => (await readPrompts(p, { signal })).prompts);
-  const wikitext = await read(paths.wikitext, async (p) => (await readTextRows(p, { signal })).rows);
-  const lambada = await read(paths.lambada, async (p) => (await readLambada(p, { signal })).texts);
+  const prompts = await read(paths.prompts, async (p) => (await readPrompts(p, { signal, columns, onProgress })).prompts);
+  const rtp = await read(paths.rtp, async (p) => (await readPrompts(p, { signal, columns, onProgress })).prompts);
+  const wikitext = await read(paths.wikitext, async (p) => (await readTextRows(p, { signal, onProgress })).rows);
+  const lambada = await read(paths.lambada, async (p) => (await readLambada(p, { signal, onProgress })).texts);
   const tokenIds = await read(paths.tokenIds, async (p) => (await readNpyIds(p)).ids);
   const scorer =
     readable && (prompts || rtp)
@@ -45,7 +48,7 @@ export async function run({ options, shared, signal, progress, result }: Command
 
   const first = <T>(list: readonly T[] | undefined) => (limit === undefined ? list : list?.slice(0, limit));
   const asPrompts = (list: typeof prompts) => first(list)?.map((p) => p.ids ?? p.text);
-  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal, onProgress });
   for (const list of [first(prompts), first(rtp)])
     if (list && model.tokenizer)
       encodePrompts(
@@ -65,7 +68,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     tokenIds,
     perplexity: { window, stride, weighting: preset },
     signal,
-    onProgress: (event) => progress.update(event),
+    onProgress,
   });
   if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(evaluation, null, 2)}\n`);
   for (const warning of evaluation.warnings) progress.log(`warning: ${warning}`);

@@ -1,4 +1,5 @@
 import { writeFileAtomic } from '../../core/files.ts';
+import type { ProgressEvent } from '../../core/run-options.ts';
 import { readPrompts } from '../../data/read-prompts.ts';
 import { encodePrompts } from '../../evaluate/prompts.ts';
 import { LanguageModel } from '../../model/language-model.ts';
@@ -18,10 +19,13 @@ export async function run({ options, shared, signal, progress, result }: Command
   await options.input(directory, 'folder', 'model');
   await options.input(promptsPath, 'file', 'prompts');
   await options.output(out, 'file', 'out');
-  const read = options.problems.length === 0 ? await options.attempt(() => readPrompts(promptsPath, { signal })) : undefined;
+  const columns = options.columns('columns');
+  const onProgress = (event: ProgressEvent) => progress.update(event);
+  const read =
+    options.problems.length === 0 ? await options.attempt(() => readPrompts(promptsPath, { signal, columns, onProgress })) : undefined;
   options.finish();
   const prompts = read?.prompts ?? [];
-  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal, onProgress });
   const encoded = encodePrompts(
     model,
     prompts.map((p) => p.ids ?? p.text),

@@ -6,7 +6,7 @@ import { type EngineInfo, engineInfo } from '../../native/engine-info.ts';
 import type { CommandContext } from '../command-context.ts';
 
 /** `mendset info`: works without the engine too, and then says why it is missing. */
-export async function run({ options, shared, signal, result }: CommandContext): Promise<number> {
+export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
   const directory = options.text('model');
   await options.input(directory, 'folder', 'model');
   options.finish();
@@ -20,7 +20,12 @@ export async function run({ options, shared, signal, result }: CommandContext): 
   }
   let model = null;
   if (directory !== undefined) {
-    using loaded = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal });
+    using loaded = await LanguageModel.load(directory, {
+      backend: shared.backend,
+      threads: shared.threads,
+      signal,
+      onProgress: (event) => progress.update(event),
+    });
     model = {
       directory,
       hash: loaded.hash,

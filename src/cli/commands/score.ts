@@ -1,6 +1,6 @@
 import { MendsetError } from '../../core/errors.ts';
 import { writeFileAtomic } from '../../core/files.ts';
-import type { RunOptions } from '../../core/run-options.ts';
+import type { ProgressEvent, RunOptions } from '../../core/run-options.ts';
 import { writeNpy } from '../../data/npy.ts';
 import { readPairs } from '../../data/read-pairs.ts';
 import type { PairRecord } from '../../data/record.ts';
@@ -43,6 +43,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const side = options.oneOf('text', ['chosen', 'rejected'] as const, 'chosen');
   const tokens = options.oneOf('tokens', ['completion', 'all'] as const, 'completion');
   const norm = options.oneOf('norm', ['global', 'sum-of-tensors'] as const, 'global');
+  const columnNames = options.columns('columns');
   const scorerPath = options.text('scorer');
   const out = options.text('out');
   if (out === undefined && !shared.json) options.problem('Expected --out to name a .jsonl or .npy file, or --json, but neither is given.');
@@ -53,8 +54,9 @@ export async function run({ options, shared, signal, progress, result }: Command
   for (const path of data) await options.input(path, 'any', 'data');
   await options.input(scorerPath, 'file', 'scorer');
   await options.output(out, 'file', 'out');
+  const onProgress = (event: ProgressEvent) => progress.update(event);
   const readable = options.problems.length === 0;
-  const pairs = readable ? await options.attempt(() => readPairs(data, { signal })) : undefined;
+  const pairs = readable ? await options.attempt(() => readPairs(data, { signal, columns: columnNames, onProgress })) : undefined;
   const scorer =
     readable && what.includes('toxicity')
       ? await options.attempt(() => loadScorer(scorerPath === undefined ? 'builtin' : { scoresFile: scorerPath }))
@@ -63,10 +65,10 @@ export async function run({ options, shared, signal, progress, result }: Command
   options.finish();
 
   using model = needsModel
-    ? await LanguageModel.load(directory as string, { backend: shared.backend, threads: shared.threads, signal })
+    ? await LanguageModel.load(directory as string, { backend: shared.backend, threads: shared.threads, signal, onProgress })
     : null;
   const request: ScoreRequest = { what, records: records ?? [], appendEos: pairs?.appendEos ?? false, tokens, norm, scorer };
-  const columns = await computeScores(request, model, { signal, onProgress: (event) => progress.update(event) });
+  const columns = await computeScores(request, model, { signal, onProgress });
   const rows = request.records.map((r, i) => ({
     id: r.id,
     ...Object.fromEntries(

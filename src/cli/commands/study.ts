@@ -31,7 +31,7 @@ export async function run(context: CommandContext): Promise<number> {
   let opened: Awaited<ReturnType<typeof openStudy>> | null = null;
   if (argument !== undefined) {
     try {
-      opened = await openStudy(argument, { signal });
+      opened = await openStudy(argument, { signal, onProgress: (event) => progress.update(event) });
     } catch (error) {
       if (!(error instanceof MendsetError) || error.code === 'aborted') throw error;
       // a missing file was named above already
