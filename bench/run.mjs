@@ -7,7 +7,14 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './machine.mjs';
 
-const PARTS = { selection: 'selection.mjs', peers: 'peers.mjs', cost: 'cost.mjs', tokenizer: 'tokenizer.mjs', readme: 'readme-table.mjs' };
+const PARTS = {
+  selection: 'selection.mjs',
+  lm: 'lm.mjs',
+  peers: 'peers.mjs',
+  cost: 'cost.mjs',
+  tokenizer: 'tokenizer.mjs',
+  readme: 'readme-table.mjs',
+};
 const [part, ...rest] = process.argv.slice(2);
 if (!(part in PARTS)) {
   console.error(

@@ -86,7 +86,7 @@ const native =
   values.native ??
   readdirSync(join(root, 'build'), { recursive: true })
     .map((name) => join(root, 'build', name))
-    .find((name) => /operation_bench(\.exe)?$/.test(name));
+    .find((name) => /selection_operation_bench(\.exe)?$/.test(name));
 const operations = [];
 if (native && existsSync(native)) {
   const { stdout } = spawnSync(native, ['--threads', String(threads)], { encoding: 'utf8' });

@@ -92,7 +92,8 @@ bool read_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
                           {{"all", Slice::all}, {"block", Slice::block}, {"most-sensitive", Slice::most_sensitive}, {"least-sensitive", Slice::least_sensitive}},
                           &out->slice) ||
       !read_integer(object.Get("block"), "block", 0, 1'000'000, &block) || !read_optional_batch(object, "sensitivity", pins, &out->sensitivity) ||
-      !read_boolean(object.Get("update"), "update", &out->update) || !read_float(object, "lr", &out->lr) || !read_float(object, "clipNorm", &out->clip_norm)) {
+      !read_boolean(object.Get("update"), "update", &out->update) ||
+      !read_boolean(object.Get("gradientNorm"), "gradientNorm", &out->gradient_norm) || !read_float(object, "lr", &out->lr) || !read_float(object, "clipNorm", &out->clip_norm)) {
     return false;
   }
   out->block = static_cast<int>(block);

@@ -106,7 +106,8 @@ struct StepRequest {
   Slice slice = Slice::all;
   int block = 0;                               // Slice::block
   PackedBatch sensitivity;                     // the batch whose gradient chooses the block (most/least_sensitive)
-  bool update = true;                          // false: losses only, forward pass only, weights untouched
+  bool update = true;                          // false: weights untouched; losses only, in a forward pass
+  bool gradient_norm = false;                  // without update: the gradient and its norm too
   float lr = 0, clip_norm = 0;                 // clip_norm 0 = off
   // Gradient accumulation: samples are taken in the batch's order (repair samples or DPO pairs, then KL samples) into passes of at
   // most so many tokens, or of one longer sample; 0 = the whole batch in one pass. Losses keep their bits, gradients are sums in

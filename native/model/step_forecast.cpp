@@ -25,10 +25,10 @@ int32_t planned_block(const StepRequest& request) {
   return request.slice == Slice::all ? -1 : request.slice == Slice::block ? request.block : 0;
 }
 
-int64_t updated_bytes(const Model& model, const StepPasses& passes, const StepRequest& request) {
+int64_t gradient_bytes(const Model& model, const StepPasses& passes, const StepRequest& request) {
   const auto [first, last] = passes.groups_of(planned_block(request));
   int64_t bytes = 0;
-  for (size_t g = first; passes.updates() && g < last; ++g) bytes += group_bytes(model, g);
+  for (size_t g = first; passes.backward() && g < last; ++g) bytes += group_bytes(model, g);
   return bytes;
 }
 
@@ -56,7 +56,7 @@ MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& pas
       chosen_counted = true;
     }
   }
-  out.gradients = updated_bytes(model, passes, request);
+  out.gradients = gradient_bytes(model, passes, request);
   return out;
 }
 
@@ -70,7 +70,7 @@ PlannedMemory planned_step(const Trainer& trainer, StepPasses& passes, const Ste
     Builder builder(arena, update);
     ms_rmsprop_args rmsprop{};
     ms_adamw_args adamw{};
-    rmsprop.count = adamw.count = updated_bytes(*trainer.model(), passes, request) / static_cast<int64_t>(sizeof(float));
+    rmsprop.count = adamw.count = gradient_bytes(*trainer.model(), passes, request) / static_cast<int64_t>(sizeof(float));
     trainer.options().kind == OptimizerOptions::Kind::rmsprop ? builder.add(rmsprop) : builder.add(adamw);
     all.flops += update.flops();
   }

@@ -187,7 +187,7 @@ void StepPasses::prepare_loss(size_t part) {
 
 void StepPasses::build_loss(Builder& builder, size_t part, int32_t block) {
   prepare_loss(part);
-  if (!updates()) {
+  if (!backward()) {
     if (pass_.losses() > 0) build_loss_pass(builder, pass_, nullptr);
     return;
   }
@@ -255,7 +255,7 @@ Status StepPasses::finish_loss(size_t part) {
   r.loss = static_cast<double>(request_.weight_repair) * r.loss_repair + static_cast<double>(request_.weight_kl) * r.loss_kl;
   if (!std::isfinite(r.loss))
     return failure(Code::non_finite, "The loss is not finite; the weights were not changed. Lower the learning rate.");
-  if (!updates()) return {};
+  if (!backward()) return {};
   r.gradient_norm = std::sqrt(gradient_square_);
   if (!std::isfinite(r.gradient_norm)) {
     return failure(Code::non_finite, "The gradient norm is not finite; the weights were not changed. Lower the learning rate.");

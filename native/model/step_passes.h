@@ -28,6 +28,7 @@ class StepPasses {
 
   bool has_loss() const { return request_.loss != StepRequest::Loss::none || request_.weight_kl > 0; }
   bool updates() const { return request_.update && has_loss(); }
+  bool backward() const { return (request_.update || request_.gradient_norm) && has_loss(); }
   // Groups that a slice trains: [first, last). block -1 = all.
   std::pair<size_t, size_t> groups_of(int32_t block) const;
 

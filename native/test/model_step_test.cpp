@@ -113,6 +113,26 @@ void test_losses(const Setting& setting) {
   CHECK(near(step(trainer, request).loss_kl, reverse / rows, 1e-6));
 }
 
+// Without an update: the same loss and gradient norm as the step that follows, no optimiser state, weights untouched.
+void test_gradient_norm(const Setting& setting) {
+  const Weights before = all_tensors(*setting.model);
+  for (const Slice slice : {Slice::all, Slice::block}) {
+    const std::shared_ptr<Trainer> trainer = trainer_for(setting);
+    StepRequest request = setting.request(StepRequest::Loss::dpo, 0.5f);
+    request.slice = slice;
+    request.update = false;
+    request.gradient_norm = true;
+    const StepResult looked = step(trainer, request);
+    CHECK(all_tensors(*setting.model) == before);
+    CHECK(trainer_bytes(*trainer) == trainer_bytes(*trainer_for(setting)));
+    request.update = true;
+    const StepResult done = step(trainer, request);
+    CHECK(looked.loss == done.loss && looked.gradient_norm == done.gradient_norm && done.gradient_norm > 0);
+    CHECK(looked.flops < done.flops);
+    set_tensors(*setting.model, before);
+  }
+}
+
 void test_update(const Setting& setting) {
   const Weights before = all_tensors(*setting.model);
   double loss = 0;
@@ -340,6 +360,7 @@ int main() {
       both.kl_direction = MS_KL_REVERSE;
       test_whole_gradient(setting, both);
       test_whole_gradient(setting, setting.request(Loss::none, 1));
+      test_gradient_norm(setting);
       test_update(setting);
       test_repair_step(setting);
       test_failures(setting);

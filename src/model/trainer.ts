@@ -18,6 +18,7 @@ const DEFAULTS: NativeStepRequest = {
   slice: 'all',
   block: 0,
   update: true,
+  gradientNorm: false,
   lr: 0,
   clipNorm: 0,
 };
@@ -45,7 +46,7 @@ export class Trainer {
     );
   }
 
-  /** One optimiser step, or with `update: false` the losses alone. An abort leaves the weights as they were before the step, or `poisoned`. */
+  /** One optimiser step, or with `update: false` the losses alone (and with `gradientNorm` the gradient's norm). An abort leaves the weights as they were before the step, or `poisoned`. */
   async step(request: StepRequest, options: RunOptions = {}): Promise<NativeStepResult> {
     const task = callNative(() => this.#native.stepTask({ ...DEFAULTS, ...request }));
     if (request.update !== false) this.model.weightsChanged();

@@ -99,7 +99,10 @@ export interface NativeStepRequest {
   slice: 'all' | 'block' | 'most-sensitive' | 'least-sensitive';
   block: number;
   sensitivity?: PackedBatch | undefined;
+  /** false: the weights stay; losses only, by a forward pass */
   update: boolean;
+  /** Without update: the gradient and its norm too */
+  gradientNorm: boolean;
   lr: number;
   /** 0 = off */
   clipNorm: number;

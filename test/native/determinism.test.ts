@@ -255,6 +255,7 @@ describe('for steps of 0.001 ms, 3 ms and any length', () => {
         block: 0,
         sensitivity: pack(sequences.slice(30, 50)),
         update: true,
+        gradientNorm: false,
         lr: 1e-3,
         clipNorm: 0.5,
       });
