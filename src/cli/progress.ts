@@ -5,66 +5,107 @@ import type { CliIo } from './io.ts';
 const REDRAW_MS = 100;
 const LINE_MS = 5000;
 
-/** Shows progress with rate and time left on stderr: one redrawn line on a terminal, a line every few seconds elsewhere. */
+/** One kind of work that goes on: its lane is named by the prefix. */
+interface Lane {
+  phase: string;
+  event: ProgressEvent;
+  start: number;
+  /** `done` when the phase began or came back: validation interrupts training, and only what was done since counts */
+  from: number;
+  lastLine: number;
+}
+
+/**
+ * Shows progress with rate and time left on stderr: on a terminal one redrawn line for each thing that goes on, elsewhere a line
+ * every few seconds.
+ */
 export class ProgressReporter {
   readonly #io: CliIo;
   readonly #quiet: boolean;
+  readonly #jsonLog: boolean;
   readonly #now: () => number;
-  #phase = '';
-  #phaseStart = 0;
-  #phaseDone = 0;
-  /** `done` when the phase began or came back: validation interrupts training, and only what was done since counts */
-  #phaseFrom = 0;
-  #lastShown = 0;
-  #drawn = false;
+  readonly #lanes = new Map<string, Lane>();
+  #lastDrawn: number;
+  /** Lines on the terminal that are redrawn */
+  #drawn = 0;
 
-  constructor(io: CliIo, options: { quiet: boolean; now?: () => number }) {
+  constructor(io: CliIo, options: { quiet: boolean; jsonLog?: boolean; now?: () => number }) {
     this.#io = io;
     this.#quiet = options.quiet;
+    this.#jsonLog = options.jsonLog ?? false;
     this.#now = options.now ?? (() => performance.now());
-    this.#lastShown = this.#now();
+    this.#lastDrawn = this.#now();
   }
 
-  /** `prefix` names what the phase belongs to, e.g. a cell of a study. */
+  /** `prefix` names what the phase belongs to, e.g. a cell of a study; several may go on at once. */
   update(event: ProgressEvent, prefix = ''): void {
     if (this.#quiet) return;
     const now = this.#now();
-    const name = prefix === '' ? event.phase : `${prefix}: ${event.phase}`;
-    if (name !== this.#phase || event.done < this.#phaseDone) {
-      this.#phase = name;
-      this.#phaseStart = now;
-      this.#phaseFrom = event.done;
+    const lane = this.#lanes.get(prefix);
+    if (!lane)
+      this.#lanes.set(prefix, {
+        phase: event.phase,
+        event,
+        start: now,
+        from: event.done,
+        lastLine: this.#lanes.size === 0 ? this.#lastDrawn : now,
+      });
+    else {
+      if (event.phase !== lane.phase || event.done < lane.event.done)
+        Object.assign(lane, { phase: event.phase, start: now, from: event.done });
+      lane.event = event;
     }
-    this.#phaseDone = event.done;
-    if (now - this.#lastShown < (this.#io.interactive ? REDRAW_MS : LINE_MS)) return;
-    this.#lastShown = now;
-    const line = progressLine(
-      name,
-      event,
-      (now - this.#phaseStart) / 1000,
-      this.#io.interactive ? this.#io.columns - 1 : 0,
-      this.#phaseFrom,
-    );
-    if (this.#io.interactive) {
-      this.#io.stderr(`\r\u001b[2K${line}`);
-      this.#drawn = true;
-    } else {
-      this.#io.stderr(`${line}\n`);
-    }
+    if (this.#io.interactive && !this.#jsonLog) this.#draw(now);
+    else this.#line(prefix, now);
   }
 
-  /** Removes the redrawn line, so that other text can be printed. */
+  /** Ends the lanes whose prefix contains `name`. */
+  end(name: string): void {
+    for (const prefix of this.#lanes.keys()) if (prefix.includes(name)) this.#lanes.delete(prefix);
+  }
+
+  /** Removes the redrawn lines, so that other text can be printed. */
   clear(): void {
-    if (this.#drawn) this.#io.stderr('\r\u001b[2K');
-    this.#drawn = false;
+    if (this.#drawn > 0) this.#io.stderr(`\r${'\u001b[2K\u001b[1A'.repeat(this.#drawn - 1)}\u001b[2K`);
+    this.#drawn = 0;
   }
 
   /** A line for a person that stays. */
   log(line: string): void {
     if (this.#quiet) return;
     this.clear();
-    this.#io.stderr(`${line}\n`);
+    this.#io.stderr(this.#jsonLog ? `${JSON.stringify({ time: new Date().toISOString(), level: 'info', message: line })}\n` : `${line}\n`);
   }
+
+  #draw(now: number): void {
+    if (now - this.#lastDrawn < REDRAW_MS) return;
+    this.#lastDrawn = now;
+    const lines = [...this.#lanes].map(([prefix, lane]) => laneLine(prefix, lane, now, this.#io.columns - 1));
+    this.clear();
+    this.#io.stderr(`\r${lines.map((line) => `\u001b[2K${line}`).join('\n')}`);
+    this.#drawn = lines.length;
+  }
+
+  #line(prefix: string, now: number): void {
+    const lane = this.#lanes.get(prefix) as Lane;
+    if (now - lane.lastLine < LINE_MS) return;
+    lane.lastLine = now;
+    if (!this.#jsonLog) {
+      this.#io.stderr(`${laneLine(prefix, lane, now, 0)}\n`);
+      return;
+    }
+    const { phase, done, total, detail } = lane.event;
+    const seconds = (now - lane.start) / 1000;
+    const perSecond = seconds > 0 ? (done - lane.from) / seconds : null;
+    const secondsLeft = perSecond ? (total - done) / perSecond : null;
+    this.#io.stderr(
+      `${JSON.stringify({ time: new Date().toISOString(), level: 'progress', of: prefix === '' ? undefined : prefix, phase, done, total, perSecond, secondsLeft, detail })}\n`,
+    );
+  }
+}
+
+function laneLine(prefix: string, { phase, event, start, from }: Lane, now: number, columns: number): string {
+  return progressLine(prefix === '' ? phase : `${prefix}: ${phase}`, event, (now - start) / 1000, columns, from);
 }
 
 /** `repair [######----] 60 % 120/200 14.2/s 6 s left loss 3.2`; without bar when `columns` is 0. `seconds` have passed since `from` were done. */

@@ -199,6 +199,7 @@ function summarize(
       examples: state.examples,
       tokens: state.tokens,
       flopsCounted: state.flops + state.referenceFlops,
+      flopsReference: state.referenceFlops,
       flopsPaper: paperFlopsPerToken(method, model.summary) * state.chosenTokens,
     },
     seeds: { training: options.seed },

@@ -41,6 +41,8 @@ export interface RepairCost {
   readonly tokens: number;
   /** Of training and validation steps as the engine counts them, and of the reference passes (papers' forward formula) */
   readonly flopsCounted: number;
+  /** Of these, of the reference passes; 0 where another run had already made them */
+  readonly flopsReference: number;
   /** The papers' formula for a token times the tokens of the chosen texts */
   readonly flopsPaper: number;
 }

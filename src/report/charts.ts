@@ -1,5 +1,6 @@
 import { escapeMarkup } from './markup.ts';
 import { formatNumber } from './measures.ts';
+import { secondsText } from './seconds-text.ts';
 
 /** Small SVG charts: no script, colours from the page's custom properties `--c0` to `--c7`, a title and a description each. */
 
@@ -21,7 +22,7 @@ const WIDTH = 680;
 const HEIGHT = 340;
 const PLOT = { left: 64, right: 16, top: 14, bottom: 46 };
 
-/** x is logarithmic, with everything up to `floor` drawn at the left edge. */
+/** x is logarithmic, with everything up to `floor` drawn at the left edge; `front` is joined by a line of steps. */
 export function scatterChart(
   id: string,
   title: string,
@@ -29,6 +30,7 @@ export function scatterChart(
   axis: AxisText,
   points: readonly ScatterPoint[],
   floor: number,
+  front: readonly ScatterPoint[] = [],
 ): string {
   const xs = points.map((p) => Math.log10(Math.max(p.x, floor)));
   const [x0, x1] = [Math.floor(Math.min(...xs)), Math.max(Math.ceil(Math.max(...xs)), Math.floor(Math.min(...xs)) + 1)];
@@ -39,7 +41,12 @@ export function scatterChart(
     const shape = SHAPES[p.shape % SHAPES.length] as (x: number, y: number) => string;
     return `<g class="mark" style="--k:var(--c${p.colour % 8})">${shape(px(xs[i] as number), y.at(p.y))}<title>${escapeMarkup(p.label)}</title></g>`;
   });
-  return frame(id, title, description, HEIGHT, `${axes(axis, ticks, y)}${marks.join('')}`);
+  const steps = front.map((p, i) => {
+    const [x, at] = [px(Math.log10(Math.max(p.x, floor))).toFixed(1), y.at(p.y).toFixed(1)];
+    return i === 0 ? `M${x} ${at}` : `H${x}V${at}`;
+  });
+  const line = steps.length > 1 ? `<path class="front" d="${steps.join('')}"/>` : '';
+  return frame(id, title, description, HEIGHT, `${axes(axis, ticks, y)}${line}${marks.join('')}`);
 }
 
 export interface LineSeries {
@@ -66,7 +73,7 @@ export function lineChart(
     const path = sorted.map((p, i) => `${i === 0 ? 'M' : 'L'}${px(p.x).toFixed(1)} ${y.at(p.y).toFixed(1)}`).join('');
     const dots = sorted.map((p) => {
       const bar = p.sd === null ? '' : `<path d="M${px(p.x).toFixed(1)} ${y.at(p.y - p.sd).toFixed(1)}V${y.at(p.y + p.sd).toFixed(1)}"/>`;
-      return `${bar}<g class="mark">${(SHAPES[0] as (x: number, y: number) => string)(px(p.x), y.at(p.y))}<title>${escapeMarkup(p.label)}</title></g>`;
+      return `${bar}<g class="mark">${(SHAPES[s.colour % SHAPES.length] as (x: number, y: number) => string)(px(p.x), y.at(p.y))}<title>${escapeMarkup(p.label)}</title></g>`;
     });
     return `<g class="line" style="--k:var(--c${s.colour % 8})"><path d="${path}"/>${dots.join('')}</g>`;
   });
@@ -176,11 +183,4 @@ export function legendMark(colour: number, shape: number): string {
   const draw = SHAPES[shape % SHAPES.length] as (x: number, y: number) => string;
   const k = colour < 0 ? 'currentColor' : `var(--c${colour % 8})`;
   return `<svg class="key" viewBox="-8 -8 16 16" aria-hidden="true"><g class="mark" style="--k:${k}">${draw(0, 0)}</g></svg>`;
-}
-
-export function secondsText(seconds: number): string {
-  if (seconds === 0) return '0 s';
-  if (seconds < 0.0995) return `${Number((seconds * 1000).toPrecision(2))} ms`;
-  if (seconds < 600) return `${Number(seconds.toPrecision(3))} s`;
-  return seconds < 6000 ? `${(seconds / 60).toFixed(0)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }

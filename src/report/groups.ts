@@ -1,5 +1,5 @@
 import { MendsetError } from '../core/errors.ts';
-import type { CellResult } from '../study/cell-result.ts';
+import { type CellResult, formatPercent } from '../study/cell-result.ts';
 import type { Measure } from './measures.ts';
 
 /** Mean and sample standard deviation over data seeds; sd is null for one seed. */
@@ -36,6 +36,13 @@ export function groupCells(results: readonly CellResult[]): CellGroup[] {
     const { model, kind, selector, repair, kl, proportion, boundaryRatio } = cells[0] as CellResult;
     return { model, kind, selector, repair, kl, proportion, boundaryRatio, cells };
   });
+}
+
+/** `irepair+kl, saps 50 %`: a combination within one model. */
+export function groupTitle(g: CellGroup): string {
+  if (g.kind === 'unrepaired') return 'unrepaired';
+  if (g.kind === 'full') return `${g.repair}, all data`;
+  return `${g.repair}, ${g.selector} ${formatPercent(g.proportion)}${g.boundaryRatio === null || g.boundaryRatio === 1 ? '' : ` ρ ${g.boundaryRatio}`}`;
 }
 
 /** null when no cell has the value. */

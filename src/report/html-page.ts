@@ -1,9 +1,10 @@
 import type { CellResult } from '../study/cell-result.ts';
 import { escapeMarkup } from './markup.ts';
-import type { Section } from './sections.ts';
+import { SAVE_TABLES } from './save-tables.ts';
+import type { Section } from './section.ts';
 import { STYLE } from './style.ts';
 
-/** Assembles the page: nothing is loaded from anywhere, there is no script, and the results travel along as JSON. */
+/** Assembles the page: nothing is loaded from anywhere, the results travel along as JSON, and all that the script does is to save tables. */
 export function htmlPage(results: readonly CellResult[], sections: readonly Section[]): string {
   const study = results[0]?.study ?? { name: 'study', demo: false };
   const shown = sections.filter((s) => s.body !== '');
@@ -27,13 +28,15 @@ export function htmlPage(results: readonly CellResult[], sections: readonly Sect
 <style>${STYLE}</style>
 </head>
 <body>
+<a class="skip" href="#main">Skip to the results</a>
 <header><h1>${escapeMarkup(study.name)}</h1><p class="sub">Repair-data selection and model repair: ${done} of ${results.length} cells finished.</p>${demo}
 <nav aria-label="Contents"><ul>${links}</ul></nav></header>
-<main>
+<main id="main">
 ${body}
 </main>
 <footer><p>Every number on this page comes from results.jsonl, which is also embedded in this file. Made by mendset.</p></footer>
 <script type="application/json" id="results">${json}</script>
+<script>${SAVE_TABLES}</script>
 </body>
 </html>
 `;

@@ -1,5 +1,6 @@
 import type { Stat } from './groups.ts';
 import { formatMeasure, formatNumber, type Measure } from './measures.ts';
+import { secondsText } from './seconds-text.ts';
 import type { Sentence } from './summary.ts';
 
 /** Text made safe for HTML and SVG, inside elements and quoted attributes. */
@@ -32,7 +33,7 @@ export function sentenceMarkup(sentence: Sentence): string {
 }
 
 export function secondsMarkup(seconds: number): string {
-  return dataMarkup(seconds, `${formatNumber(seconds, seconds < 10 ? 2 : 1)} s`);
+  return dataMarkup(seconds, seconds < 0.0995 ? secondsText(seconds) : `${formatNumber(seconds, seconds < 10 ? 2 : 1)} s`);
 }
 
 /** A region that scrolls sideways on narrow screens and can be reached by keyboard. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { CellResult } from '../study/cell-result.ts';
 import { formatPercent } from '../study/cell-result.ts';
 import { dataMarkup, escapeMarkup, scrollRegion } from './markup.ts';
-import { type Section, unique } from './sections.ts';
+import { type Section, unique } from './section.ts';
 
 interface SampleLine {
   readonly prompt: string;

@@ -42,6 +42,18 @@ svg text{fill:var(--fg)}
 .axes .grid{stroke:var(--line);fill:none}
 .mark path{fill:var(--k);stroke:var(--bg);stroke-width:1}
 .line>path{stroke:var(--k);fill:none;stroke-width:2}
+.front{fill:none;stroke:var(--fg);stroke-width:1.5;stroke-dasharray:5 4;opacity:.6}
+.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:.6rem;margin:.6rem 0}
+.map{width:100%;height:auto;overflow:visible;font:15px system-ui,sans-serif}
+.map .frame{fill:var(--panel);stroke:var(--line)}
+.map .dots{fill:none;stroke:var(--k);stroke-width:4;stroke-linecap:round;opacity:.75}
+.map .edge{stroke-width:7;opacity:.95}
+.map .rest{stroke:var(--dim);stroke-width:3;opacity:.3}
+.map .centre{stroke:var(--fg);stroke-width:2.5;fill:none}
+.answer{font-size:1.02rem;max-width:46rem}
+button.csv{font:inherit;font-size:.85rem;color:var(--accent);background:none;border:1px solid var(--line);border-radius:4px;padding:.15rem .6rem;cursor:pointer}
+button.csv:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
+.skip{position:absolute;left:-999rem}.skip:focus{left:1rem;top:.5rem;background:var(--panel);padding:.4rem .8rem}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;padding:0;margin:.25rem 0;font-size:.92rem}
 .legend .key{width:16px;height:16px;vertical-align:-3px;margin-right:.3rem}
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.35rem}
@@ -52,6 +64,6 @@ dd{margin:0;max-width:46rem}
 footer{color:var(--dim);font-size:.9rem;padding-bottom:3rem;margin-top:2.5rem}
 code{font-size:.9em;overflow-wrap:anywhere}
 @media (max-width:640px){body{font-size:15px}main,header,footer{padding:0 .9rem}header{padding-top:1.2rem}h1{font-size:1.4rem}th,td{padding:.3rem .5rem}}
-@media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--panel:#fff}body{font-size:10.5pt}main,header,footer{max-width:none;padding:0}nav{display:none}.scroll{overflow:visible}
+@media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--panel:#fff}body{font-size:10.5pt}main,header,footer{max-width:none;padding:0}nav,button.csv,.skip{display:none}.maps{grid-template-columns:repeat(3,1fr)}.map{break-inside:avoid}.scroll{overflow:visible}
 .scroll svg{min-width:0;max-width:100%}table{font-size:8.5pt}th,td{padding:.15rem .3rem}figure,tr,table{break-inside:avoid}h2,h3{break-after:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;

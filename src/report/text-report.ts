@@ -1,7 +1,7 @@
 import { type CellResult, cellTitle, formatPercent } from '../study/cell-result.ts';
 import { type CellGroup, groupCells, intervalOf, statOf } from './groups.ts';
 import { formatMeasure, formatNumber, type Measure, measuresOf } from './measures.ts';
-import { unique } from './sections.ts';
+import { unique } from './section.ts';
 import { sentenceText, summarise } from './summary.ts';
 import { csvTable, textTable } from './text-table.ts';
 

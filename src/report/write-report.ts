@@ -2,21 +2,15 @@ import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { ensureWritableDirectory, pathKind, writeFileAtomic } from '../core/files.ts';
 import { readResults } from '../study/results-file.ts';
+import { blockSection } from './block-section.ts';
+import { costSection, timeSection } from './cost-section.ts';
 import { requireComparable } from './groups.ts';
 import { htmlPage } from './html-page.ts';
+import { matrixSections } from './matrix-section.ts';
+import { poolMapSection } from './pool-map-section.ts';
+import { allCellsSection, failureSection, methodSection, provenanceSection, summarySection } from './provenance-sections.ts';
 import { samplesSection } from './samples-section.ts';
-import {
-  allCellsSection,
-  blockSection,
-  costSection,
-  failureSection,
-  matrixSections,
-  methodSection,
-  provenanceSection,
-  summarySection,
-  sweepSections,
-  timeSection,
-} from './sections.ts';
+import { sweepSections } from './sweep-section.ts';
 import { cellsCsv, groupsCsv, textReport } from './text-report.ts';
 
 export interface ReportFiles {
@@ -52,6 +46,7 @@ export async function writeReport(directory: string, options: { readonly out?: s
     costSection(results),
     timeSection(results),
     ...sweepSections(results),
+    await poolMapSection(directory, results),
     blockSection(results),
     await samplesSection(directory, results),
     methodSection(results),

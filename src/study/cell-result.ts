@@ -43,14 +43,17 @@ export interface RepairSummary {
   readonly steps: number;
   /** Training examples consumed */
   readonly examples: number;
+  /** Steps and validations; the reference passes, which only the first of several runs pays for, are a phase of their own */
   readonly seconds: number;
   readonly phases: readonly PhaseTime[];
-  /** Floating-point operations counted by the engine */
+  /** Floating-point operations of steps and validations, counted by the engine */
   readonly flops: number | null;
   /** The same by the papers' formula */
   readonly flopsPaper: number | null;
   /** IRepair: how often each block was the slice; null for the other methods */
   readonly blockCounts: readonly number[] | null;
+  /** IRepair: mean over steps of each block's sensitivity; null for the other methods, absent in results of older versions */
+  readonly sensitivities?: readonly number[] | null;
   readonly bestValidationLoss: number | null;
   readonly stop: string | null;
   readonly warnings: readonly string[];

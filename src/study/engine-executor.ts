@@ -1,7 +1,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { arch, cpus, platform } from 'node:os';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../core/files.ts';
+import { pathKind, writeFileAtomic } from '../core/files.ts';
 import { packageVersion } from '../core/package-version.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import type { PairRecord, Pool } from '../data/record.ts';
@@ -13,12 +13,15 @@ import { engineInfo } from '../native/engine-info.ts';
 import type { RepairOptions } from '../repair/options.ts';
 import { ReferenceCache } from '../repair/reference-cache.ts';
 import { repair } from '../repair/repair.ts';
+import { removeRunState, STATE_FILE } from '../repair/run-state.ts';
 import type { Figure, Machine, SelectionSummary } from './cell-result.ts';
 import type { ModelConfig, RepairConfig } from './config.ts';
+import { drawPoolMap } from './draw-pool-map.ts';
 import type { CellOutcome, Sample, StudyExecutor } from './executor.ts';
 import { makeRepair, repairOptions, repairSummary } from './make-repair.ts';
 import { makeSelector } from './make-selector.ts';
 import { type PlannedCell, windowKey } from './plan.ts';
+import { poolMapPath } from './pool-map.ts';
 import { select, selectionSummary, textScoring } from './select-records.ts';
 import type { StudyInputs } from './study-inputs.ts';
 
@@ -28,6 +31,9 @@ export interface EngineExecutorOptions {
   readonly backend?: BackendName | undefined;
   readonly threads?: number | undefined;
 }
+
+/** The state of a long repair is also written on an interrupt; this bounds what a power cut costs. */
+const STEPS_BETWEEN_STATES = 500;
 
 interface KeptSelection {
   readonly indices: readonly number[];
@@ -79,6 +85,8 @@ export class EngineExecutor implements StudyExecutor {
     const pool = await this.#pool(cell, cell.repairConfig, options);
     const chosen = cell.selectorConfig ? await this.#select(cell, pool, options) : null;
     const train = chosen ? chosen.indices.map((i) => pool.records[i] as PairRecord) : pool.records;
+    // an interrupted cell goes on with its next step
+    const state = join(this.#options.directory, 'state', cell.key);
     using repaired = model.copy();
     const result = await repair(
       repaired,
@@ -90,14 +98,40 @@ export class EngineExecutor implements StudyExecutor {
         poolIndices: chosen?.indices ?? pool.records.map((_, i) => i),
       },
       makeRepair(cell.repairConfig),
-      { ...repairOptions(cell.repairConfig), references, generateNormal: this.#generateNormal(), ...options },
+      {
+        ...repairOptions(cell.repairConfig),
+        references,
+        generateNormal: this.#generateNormal(),
+        checkpoint: { directory: state, everySteps: STEPS_BETWEEN_STATES },
+        resume: (await pathKind(join(state, STATE_FILE))) === 'file',
+        ...options,
+      },
     );
+    await removeRunState(state);
     return {
       window: pool.records.length,
       selection: chosen?.summary ?? null,
       repairRun: repairSummary(result),
       ...(await this.#evaluate(repaired, options)),
     };
+  }
+
+  /** Draws the map of each model's first window, unless it is there. */
+  async finish(cells: readonly PlannedCell[], options: RunOptions): Promise<void> {
+    const { directory } = this.#options;
+    for (const name of new Set(cells.map((c) => c.model))) {
+      const path = poolMapPath(directory, name);
+      const subsets = cells.filter((c) => c.model === name && c.selectorConfig && c.repairConfig);
+      const first = subsets[0];
+      if (!first || (await pathKind(path)) === 'file') continue;
+      const { model } = await this.#load(first.modelConfig, options);
+      const pool = await this.#pool(first, first.repairConfig as RepairConfig, options);
+      const own = subsets.filter((c) => c.seed === first.seed && c.poolHash === first.poolHash);
+      const map = await drawPoolMap(directory, pool, own, model, { ...options, onProgress: undefined });
+      if (!map) continue;
+      await mkdir(join(directory, 'maps'), { recursive: true });
+      await writeFileAtomic(path, `${JSON.stringify(map)}\n`);
+    }
   }
 
   dispose(): void {

@@ -1,94 +1,200 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import type { RunOptions } from '../core/run-options.ts';
+import type { FeatureKind } from '../features/feature.ts';
+import type { BackendName } from '../model/language-model.ts';
 import { paperFlopsPerToken } from '../repair/flops.ts';
-import type { SelectorName } from '../select/selector.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
+import { calibrate, canCalibrate, type ModelRates } from './calibration.ts';
+import type { RepairConfig } from './config.ts';
 import { makeRepair } from './make-repair.ts';
-import { type PlannedCell, type StudyPlan, windowKey } from './plan.ts';
+import { makeSelector } from './make-selector.ts';
+import { type ModelShape, modelShape } from './model-shape.ts';
+import { type PlannedCell, windowKey } from './plan.ts';
 import type { StudyInputs } from './study-inputs.ts';
 
 export interface StudyEstimate {
-  readonly cells: { readonly unrepaired: number; readonly full: number; readonly subset: number; readonly selections: number };
+  readonly cells: { readonly unrepaired: number; readonly full: number; readonly subset: number };
+  /** Computed once and used by several cells */
+  readonly shared: {
+    readonly unrepairedEvaluations: number;
+    /** Full-data repairs, and the subsets that are measured against them */
+    readonly fullRepairs: number;
+    readonly subsetsPerFullRepair: number;
+    /** Selections, and the cells that use them */
+    readonly selections: number;
+    readonly cellsPerSelection: number;
+    /** Passes over a pool with a model, by feature */
+    readonly featurePasses: Readonly<Partial<Record<FeatureKind, number>>>;
+  };
   /** By the papers' formulas, with the mean length of a sample of records; evaluation and features at a forward pass for each token */
   readonly flops: { readonly repair: number; readonly features: number; readonly evaluation: number };
-  readonly models: readonly { readonly name: string; readonly parameters: number; readonly tokensPerRecord: number }[];
+  /** Of one process at a time, bytes */
+  readonly memoryBytes: number;
+  /** Of the finished folder, bytes */
+  readonly diskBytes: number;
+  /** On this machine, from a calibration; null where a model is too large to try, or without one. `choosing` is not in it */
+  readonly seconds: { readonly repair: number; readonly features: number; readonly evaluation: number; readonly total: number } | null;
+  readonly models: readonly {
+    readonly name: string;
+    readonly parameters: number;
+    readonly tokensPerRecord: number;
+    readonly memoryBytes: number;
+    readonly calibrated: boolean;
+  }[];
 }
 
-interface Shape {
-  readonly layers: number;
-  readonly width: number;
-  readonly vocab: number;
-  readonly context: number;
+export interface EstimateOptions extends RunOptions {
+  /** Try each model for a few steps to tell the time */
+  readonly calibration: boolean;
+  readonly backend?: BackendName | undefined;
+  readonly threads?: number | undefined;
 }
 
-/** Selectors that embed the pool; all of a model share one pass. */
-const EMBEDDING_METHODS: ReadonlySet<SelectorName> = new Set([
-  'k-center',
-  'saps',
-  'stratified',
-  'facility-location',
-  'herding',
-  'moderate',
-  'd2',
-  'deduplicate',
-] as const);
-
-/** Predicts the work of a plan without loading a model: shapes come from config.json, lengths from the tokenizer. */
-export async function estimateStudy(plan: StudyPlan, inputs: StudyInputs, cells: readonly PlannedCell[]): Promise<StudyEstimate> {
+/** Predicts the work of cells. Without calibration no model is loaded: shapes come from the files, lengths from the tokenizer. */
+export async function estimateStudy(inputs: StudyInputs, cells: readonly PlannedCell[], options: EstimateOptions): Promise<StudyEstimate> {
   const count = (kind: PlannedCell['kind']) => cells.filter((c) => c.kind === kind).length;
-  const models = [];
-  let repair = 0;
-  let features = 0;
-  let evaluation = 0;
-  for (const model of inputs.config.models) {
-    const shape = await modelShape(model.path);
-    const tokenizer = await loadTokenizer(model.path, { optional: true });
-    const length = (text: string) => (tokenizer ? tokenizer.encode(text).length : Math.ceil(text.length / 4));
-    const sample = inputs.pairs.records.slice(0, 64);
-    const tokensPerRecord =
-      sample.reduce((sum, r) => sum + (r.promptIds?.length ?? length(r.prompt)) + (r.chosenIds?.length ?? length(r.chosen)), 0) /
-      Math.max(1, sample.length);
-    // attention over the real length, not the whole context
-    const real = { ...shape, context: Math.min(shape.context, Math.ceil(tokensPerRecord)) };
-    const parameters = 12 * shape.layers * shape.width ** 2 + shape.vocab * shape.width;
-    models.push({ name: model.name, parameters, tokensPerRecord });
-    const running = (inputs.runningText ?? [])
-      .concat(inputs.lastWord ?? [], inputs.lastWord ?? [])
-      .reduce((sum, text) => sum + text.length / 4, 0);
-    const prompts = inputs.prompts?.length ?? 0;
-    const toxicity = inputs.config.evaluation.toxicity;
-    const perEvaluation = 2 * parameters * (running + prompts * ((toxicity?.promptTokens ?? 0) + (toxicity?.maxNewTokens ?? 0)));
-    for (const cell of cells.filter((c) => c.model === model.name)) {
-      evaluation += perEvaluation;
-      if (!cell.repairConfig || cell.seed === null) continue;
-      const records = Math.floor(cell.proportion * (inputs.pools.get(windowKey(cell.seed, cell.window))?.records.length ?? 0));
-      repair += paperFlopsPerToken(makeRepair(cell.repairConfig), real) * tokensPerRecord * records * cell.repairConfig.training.epochs;
+  const flops = { repair: 0, features: 0, evaluation: 0 };
+  const seconds = { repair: 0, features: 0, evaluation: 0 };
+  const models: StudyEstimate['models'][number][] = [];
+  const featurePasses: Partial<Record<FeatureKind, number>> = {};
+  let featureBytes = 0;
+  for (const config of inputs.config.models) {
+    const own = cells.filter((c) => c.model === config.name);
+    if (own.length === 0) continue;
+    const shape = await modelShape(config.path);
+    const work = modelWork(inputs, own, shape, await recordTokens(inputs, config.path));
+    for (const key of ['repair', 'features', 'evaluation'] as const) flops[key] += work.flops[key];
+    for (const { kind, records } of work.passes) {
+      featurePasses[kind] = (featurePasses[kind] ?? 0) + 1;
+      featureBytes += records * (kind === 'embeddings' ? 4 * shape.width : 8);
     }
-    const kinds = new Set(plan.config.selectors.map((s) => s.method));
-    const embedding = plan.config.selectors.some((s) => EMBEDDING_METHODS.has(s.method) && !('by' in s && s.by === 'group'));
-    const passes = (embedding ? 1 : 0) + (kinds.has('grand') ? 3 : 0) + (kinds.has('d2') ? 1 : 0);
-    const windows = [...inputs.pools.values()].reduce((sum, p) => sum + p.records.length, 0);
-    features += passes * 2 * parameters * tokensPerRecord * windows;
+    const fits = canCalibrate(work.memoryBytes);
+    if (options.calibration && fits) {
+      options.onProgress?.({ phase: `calibration on ${config.name}`, done: models.length, total: inputs.config.models.length });
+      const rates = await calibrate(inputs, config.name, work.repairs, [...new Set(work.passes.map((p) => p.kind))], options);
+      const time = modelSeconds(inputs, own, work.passes, rates);
+      for (const key of ['repair', 'features', 'evaluation'] as const) seconds[key] += time[key];
+    }
+    models.push({
+      name: config.name,
+      parameters: shape.parameters,
+      tokensPerRecord: work.tokensPerRecord,
+      memoryBytes: work.memoryBytes,
+      calibrated: options.calibration && fits,
+    });
   }
+  const selections = new Set(cells.flatMap((c) => c.selectionKey ?? [])).size;
+  const full = count('full');
+  const samples = inputs.config.evaluation.toxicity ? inputs.config.evaluation.samples : 0;
+  const chosen = cells.filter((c) => c.selectionKey).reduce((sum, c) => sum + windowRecords(inputs, c) * c.proportion, 0);
   return {
-    cells: {
-      unrepaired: count('unrepaired'),
-      full: count('full'),
-      subset: count('subset'),
-      selections: new Set(cells.flatMap((c) => c.selectionKey ?? [])).size,
+    cells: { unrepaired: count('unrepaired'), full, subset: count('subset') },
+    shared: {
+      unrepairedEvaluations: count('unrepaired'),
+      fullRepairs: full,
+      subsetsPerFullRepair: full === 0 ? 0 : count('subset') / full,
+      selections,
+      cellsPerSelection: selections === 0 ? 0 : cells.filter((c) => c.selectionKey).length / selections,
+      featurePasses,
     },
-    flops: { repair, features, evaluation },
+    flops,
+    memoryBytes: Math.max(0, ...models.map((m) => m.memoryBytes)),
+    diskBytes: Math.round(
+      cells.length * (RESULT_BYTES + samples * SAMPLE_BYTES) + featureBytes + (chosen / Math.max(1, cells.length)) * selections * 6,
+    ),
+    seconds: models.every((m) => m.calibrated) ? { ...seconds, total: seconds.repair + seconds.features + seconds.evaluation } : null,
     models,
   };
 }
 
-async function modelShape(directory: string): Promise<Shape> {
-  const config = JSON.parse(await readFile(join(directory, 'config.json'), 'utf8')) as Record<string, unknown>;
-  const number = (...keys: string[]) => Number(keys.map((k) => config[k]).find((v) => typeof v === 'number') ?? 0);
+/** A line of results.jsonl, and a kept completion with its prompt. */
+const RESULT_BYTES = 6000;
+const SAMPLE_BYTES = 250;
+/** Of a process beside the model: Node, the addon, the data. */
+const PROCESS_BYTES = 150 * 2 ** 20;
+/** fp32 numbers that a step keeps of each token in each block, in units of the width: norms, q, k, v, attention, MLP and their gradients. */
+const ACTIVATION_WIDTHS = 40;
+
+interface ModelWork {
+  readonly flops: { readonly repair: number; readonly features: number; readonly evaluation: number };
+  readonly memoryBytes: number;
+  readonly tokensPerRecord: number;
+  readonly repairs: readonly RepairConfig[];
+  readonly passes: readonly { readonly kind: FeatureKind; readonly records: number }[];
+}
+
+function modelWork(inputs: StudyInputs, cells: readonly PlannedCell[], shape: ModelShape, tokensPerRecord: number): ModelWork {
+  // attention over the real length, not the whole context
+  const real = { ...shape, context: Math.min(shape.context, Math.max(1, Math.ceil(tokensPerRecord))) };
+  const { parameters } = shape;
+  const { prompts, runningText, lastWord, config } = inputs;
+  const running = [...(runningText ?? []), ...(lastWord ?? []), ...(lastWord ?? [])].reduce((sum, text) => sum + text.length / 4, 0);
+  const { toxicity } = config.evaluation;
+  const generated = (prompts?.length ?? 0) * ((toxicity?.promptTokens ?? 0) + (toxicity?.maxNewTokens ?? 0));
+  const passes = featurePassesOf(inputs, cells);
+  const repairs = new Map<string, RepairConfig>();
+  let repair = 0;
+  let step = 0;
+  for (const cell of cells) {
+    if (!cell.repairConfig || cell.seed === null) continue;
+    repairs.set(cell.repair, cell.repairConfig);
+    const { batchSize, optimizer, epochs } = cell.repairConfig.training;
+    repair +=
+      paperFlopsPerToken(makeRepair(cell.repairConfig), real) * tokensPerRecord * windowRecords(inputs, cell) * cell.proportion * epochs;
+    const sequences = batchSize * (cell.repairConfig.method === 'dapt' ? 1 : 2) + (cell.repairConfig.kl ? batchSize : 0);
+    const activations = 4 * sequences * tokensPerRecord * shape.layers * shape.width * ACTIVATION_WIDTHS;
+    // weights of the copy, its gradients, optimiser state, best weights
+    step = Math.max(step, 4 * parameters * (optimizer === 'adamw' ? 5 : 4) + activations);
+  }
   return {
-    layers: number('n_layer', 'num_layers', 'num_hidden_layers'),
-    width: number('n_embd', 'hidden_size'),
-    vocab: number('vocab_size'),
-    context: number('n_positions', 'n_ctx', 'max_position_embeddings') || 1024,
+    flops: {
+      repair,
+      features: passes.reduce((sum, p) => sum + (p.kind === 'gradientNorms' ? 6 : 2) * parameters * tokensPerRecord * p.records, 0),
+      evaluation: 2 * parameters * (running + generated) * cells.length,
+    },
+    memoryBytes: Math.round(PROCESS_BYTES + 4 * parameters + step),
+    tokensPerRecord,
+    repairs: [...repairs.values()],
+    passes,
   };
+}
+
+/** One pass for each feature and window; selectors share them. */
+function featurePassesOf(inputs: StudyInputs, cells: readonly PlannedCell[]): ModelWork['passes'] {
+  const passes = new Map<string, { kind: FeatureKind; records: number }>();
+  for (const cell of cells) {
+    if (!cell.selectorConfig) continue;
+    for (const kind of makeSelector(cell.selectorConfig, cell.boundaryRatio).needs)
+      if (kind !== 'groups' && kind !== 'toxicity') passes.set(`${kind} ${cell.poolHash}`, { kind, records: windowRecords(inputs, cell) });
+  }
+  return [...passes.values()];
+}
+
+function windowRecords(inputs: StudyInputs, cell: PlannedCell): number {
+  return cell.seed === null ? 0 : (inputs.pools.get(windowKey(cell.seed, cell.window))?.records.length ?? 0);
+}
+
+function modelSeconds(inputs: StudyInputs, cells: readonly PlannedCell[], passes: ModelWork['passes'], rates: ModelRates) {
+  const { prompts, runningText, lastWord, config } = inputs;
+  const characters = (runningText ?? []).reduce((sum, text) => sum + text.length, 0);
+  const evaluation = rates.prompt * (prompts?.length ?? 0) + rates.runningText * characters + rates.lastWord * (lastWord?.length ?? 0);
+  let repair = 0;
+  for (const cell of cells) {
+    const rate = rates.repairs[cell.repair];
+    if (!cell.repairConfig || !rate) continue;
+    const { epochs, evalEvery } = cell.repairConfig.training;
+    const examples = Math.floor(windowRecords(inputs, cell) * cell.proportion) * epochs;
+    const validations = Math.floor(Math.max(0, examples - 1) / evalEvery) + 1;
+    repair += examples * rate.train + validations * config.pool.validation * rate.validation;
+  }
+  const features = passes.reduce((sum, p) => sum + p.records * (rates.features[p.kind] ?? 0), 0);
+  return { repair, features, evaluation: evaluation * cells.length };
+}
+
+/** Mean length of prompt and chosen completion over the first records. */
+async function recordTokens(inputs: StudyInputs, directory: string): Promise<number> {
+  const tokenizer = await loadTokenizer(directory, { optional: true });
+  const length = (text: string) => (tokenizer ? tokenizer.encode(text).length : Math.ceil(text.length / 4));
+  const sample = inputs.pairs.records.slice(0, 64);
+  const total = sample.reduce((sum, r) => sum + (r.promptIds?.length ?? length(r.prompt)) + (r.chosenIds?.length ?? length(r.chosen)), 0);
+  return total / Math.max(1, sample.length);
 }

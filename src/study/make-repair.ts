@@ -34,23 +34,25 @@ export function repairOptions(config: RepairConfig): RepairOptions {
   };
 }
 
+/** What results.jsonl keeps of a repair: its cost is that of steps and validations, because only the first of several runs pays for the reference. */
 export function repairSummary(result: RepairResult): RepairSummary {
-  const { total, train, validation, reference } = result.cost.seconds;
+  const { train, validation, reference } = result.cost.seconds;
   return {
     method: result.method,
     kl: result.kl !== null,
     options: { ...result.parameters, repairWeight: result.repairWeight, kl: result.kl, slice: result.slice },
     steps: result.steps,
     examples: result.examples,
-    seconds: total,
+    seconds: train + validation,
     phases: [
       { phase: 'training', seconds: train },
       { phase: 'validation', seconds: validation },
       { phase: 'reference', seconds: reference },
     ],
-    flops: result.cost.flopsCounted,
+    flops: result.cost.flopsCounted - result.cost.flopsReference,
     flopsPaper: result.cost.flopsPaper,
     blockCounts: result.blockCounts.length === 0 ? null : result.blockCounts,
+    sensitivities: result.sensitivities.length === 0 ? null : result.sensitivities,
     bestValidationLoss: result.bestLoss,
     stop: result.stoppedBecause,
     warnings: result.warnings,

@@ -1,6 +1,7 @@
 import { mkdir, open, readdir, readFile, truncate } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
+import { writeFileAtomic } from '../core/files.ts';
 import type { CellResult } from './cell-result.ts';
 
 /** `results.jsonl`, or `results-2-of-8.jsonl` for a process that computes the second of eight shares. */
@@ -52,6 +53,19 @@ export async function readResults(directory: string): Promise<CellResult[]> {
     });
   }
   return [...cells.values()];
+}
+
+/**
+ * Puts the lines of a finished share into the order of its cells, one line each, so that the file does not tell in which order or
+ * how often they were computed. Written beside and renamed; nothing happens where the order is right already.
+ */
+export async function settleResults(path: string, keys: readonly string[], results: ReadonlyMap<string, CellResult>): Promise<void> {
+  const text = await readFile(path, 'utf8').catch(() => null);
+  if (text === null) return;
+  const own = new Set(text.split('\n').flatMap((line, i) => (line === '' ? [] : [parseLine(line, `${path}:${i + 1}`).key])));
+  const lines = keys.filter((key) => own.has(key)).map((key) => `${JSON.stringify(results.get(key))}\n`);
+  const wanted = lines.join('');
+  if (wanted !== text) await writeFileAtomic(path, wanted);
 }
 
 function parseLine(line: string, where: string): CellResult {

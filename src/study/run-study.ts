@@ -5,10 +5,12 @@ import { writeFileAtomic } from '../core/files.ts';
 import { type ProgressEvent, type RunOptions, throwIfAborted } from '../core/run-options.ts';
 import { cellMetrics } from './cell-metrics.ts';
 import { type CellResult, cellTitle } from './cell-result.ts';
+import { computeInOrder } from './compute-in-order.ts';
 import type { CellOutcome, StudyExecutor } from './executor.ts';
+import { lockShare } from './lock-share.ts';
 import { cellsOfShare, type PlannedCell, type Share, type StudyPlan } from './plan.ts';
-import { appendResult, readResults, resultsFileName } from './results-file.ts';
-import { lockShare, openStudyFolder } from './study-folder.ts';
+import { appendResult, readResults, resultsFileName, settleResults } from './results-file.ts';
+import { openStudyFolder } from './study-folder.ts';
 
 export interface StudyProgress extends ProgressEvent {
   /** The cell being computed, its number among this run's cells (from 1) and their count */
@@ -50,45 +52,55 @@ export function parseShare(text: string | undefined): Share {
 }
 
 /**
- * Computes the cells of a plan that `directory` does not hold yet, one after another, and appends each to results.jsonl as soon as
- * it exists. A cell that fails is recorded with its error and does not stop the others; it is tried again by the next run.
+ * Computes the cells of a plan that `directory` does not hold yet, as many at once as the executor can, and appends each to
+ * results.jsonl as soon as it exists. A cell that fails is recorded with its error and does not stop the others; it is tried again
+ * by the next run. In the end the lines stand in the order of the plan.
  * Rejects with `aborted` when the signal fires (everything finished so far is kept), and with the executor's error when its input
  * proves wrong before the first cell.
  */
 export async function runPlannedStudy(plan: StudyPlan, executor: StudyExecutor, options: RunStudyOptions): Promise<StudySummary> {
   const share = parseShare(options.cells);
+  const cells = cellsOfShare(plan, share);
   const held = new Set((await readResults(options.directory)).filter((r) => r.status === 'done').map((r) => r.key));
   await executor.check?.(
-    cellsOfShare(plan, share).filter((c) => !held.has(c.key)),
+    cells.filter((c) => !held.has(c.key)),
     { signal: options.signal },
   );
   await openStudyFolder(options.directory, plan, options.resume ?? false);
   const unlock = await lockShare(options.directory, share);
   try {
-    const cells = cellsOfShare(plan, share);
     const results = new Map((await readResults(options.directory)).map((r) => [r.key, r]));
     const missing = cells.filter((c) => results.get(c.key)?.status !== 'done');
     const resultsFile = join(options.directory, resultsFileName(share));
     const failed: string[] = [];
-    for (const [i, cell] of missing.entries()) {
-      throwIfAborted(options.signal);
+    let appended = Promise.resolve();
+    await computeInOrder(missing, executor.concurrency ?? 1, options.signal, async (cell, i) => {
       const title = cellTitle(cell);
       const onProgress = (event: ProgressEvent) =>
         options.onProgress?.({ ...event, cell: title, cellIndex: i + 1, cellCount: missing.length });
       onProgress({ phase: 'start', done: 0, total: 1 });
       const result = await computeCell(plan, cell, executor, results, { ...options, onProgress });
-      await appendResult(resultsFile, result);
+      appended = appended.then(() => appendResult(resultsFile, result));
+      await appended;
       results.set(cell.key, result);
       if (result.status === 'failed') failed.push(`${title}: ${result.error}`);
       options.onCell?.(result);
-    }
+    });
+    const keys = cells.map((c) => c.key);
+    await settleResults(resultsFile, keys, results);
+    const title = plan.config.name;
+    if (failed.length === 0)
+      await executor.finish?.(cells, {
+        signal: options.signal,
+        onProgress: (event) => options.onProgress?.({ ...event, cell: title, cellIndex: missing.length, cellCount: missing.length }),
+      });
     return {
       directory: options.directory,
       resultsFile,
       computed: missing.length - failed.length,
       kept: cells.length - missing.length,
       failed,
-      results: cells.map((c) => results.get(c.key) as CellResult),
+      results: keys.map((key) => results.get(key) as CellResult),
     };
   } finally {
     await unlock();
@@ -158,8 +170,8 @@ async function computeCell(
     metrics:
       cell.kind === 'unrepaired' ? null : cellMetrics(draft, of('unrepaired') ?? null, cell.kind === 'full' ? draft : (of('full') ?? null)),
     costSeconds,
-    peakMemoryBytes: peakMemoryBytes(),
-    machine: executor.machine(),
+    peakMemoryBytes: outcome.peakMemoryBytes ?? peakMemoryBytes(),
+    machine: outcome.machine ?? executor.machine(),
     finishedAt: new Date().toISOString(),
   };
 }

@@ -1,11 +1,9 @@
-import { open, readFile, rm } from 'node:fs/promises';
-import { hostname } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout } from 'node:timers/promises';
 import { MendsetError } from '../core/errors.ts';
 import { ensureWritableDirectory, writeFileAtomic } from '../core/files.ts';
 import { canonicalJson } from './cell-key.ts';
-import type { Share, StudyPlan } from './plan.ts';
+import type { StudyPlan } from './plan.ts';
 
 /** What `study.json` keeps: the composed configuration and the hashes of its files. A folder belongs to exactly one such identity. */
 interface StudyIdentity {
@@ -63,62 +61,4 @@ export function differences(before: unknown, after: unknown, path = ''): string[
     return text.length > 50 ? `${text.slice(0, 47)}...` : text;
   };
   return [`${path} was ${short(before)} and is now ${short(after)}`];
-}
-
-/**
- * Takes the lock of one share, so that two processes never compute the same cells into the same file. A lock of a process that
- * no longer lives on this machine is taken over.
- */
-export async function lockShare(directory: string, share: Share): Promise<() => Promise<void>> {
-  const path = join(directory, `.lock-${share.index}-of-${share.of}`);
-  const mine = JSON.stringify({ pid: process.pid, host: hostname() });
-  for (let attempt = 0; ; attempt++) {
-    try {
-      const file = await open(path, 'wx');
-      await file.writeFile(mine);
-      await file.close();
-      return async () => {
-        await rm(path, { force: true });
-      };
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
-        throw new MendsetError('io', `'${path}' could not be written (${(error as NodeJS.ErrnoException).code}).`, { cause: error });
-    }
-    const holder = await readHolder(path);
-    if (attempt > 0 || (holder && (holder.host !== hostname() || (holder.pid !== process.pid && isAlive(holder.pid))))) {
-      throw new MendsetError(
-        'io',
-        `Expected to be the only process computing share ${share.index} of ${share.of} in '${directory}' but process ${holder?.pid ?? '?'} on ${holder?.host ?? '?'} holds it; wait for it, or delete '${path}' if it is gone.`,
-      );
-    }
-    await rm(path, { force: true });
-  }
-}
-
-interface LockHolder {
-  readonly pid: number;
-  readonly host: string;
-}
-
-/** null for a lock that is gone or stays unreadable. Another process may have created it just now and not yet written into it. */
-async function readHolder(path: string): Promise<LockHolder | null> {
-  for (let attempt = 0; attempt < 10; attempt++) {
-    const text = await readFile(path, 'utf8').catch(() => null);
-    if (text === null) return null;
-    try {
-      return JSON.parse(text) as LockHolder;
-    } catch {
-      await setTimeout(50);
-    }
-  }
-  return null;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

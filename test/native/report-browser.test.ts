@@ -1,6 +1,6 @@
 // The report in a real browser: nothing is requested, nothing is reported as an error, and it fits desktop and phone in light and dark.
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -127,10 +127,80 @@ describe.skipIf(executablePath === undefined)('report.html in a browser', () => 
       expect(facts.contrast).toBeGreaterThan(7);
       expect(facts.dimContrast).toBeGreaterThan(4.5);
       expect(facts.charts).toBeGreaterThan(2);
-      expect(facts.headings).toEqual(expect.arrayContaining(['In short', 'Results: demo', 'What the numbers mean', 'All cells']));
+      expect(facts.headings).toEqual(
+        expect.arrayContaining([
+          'In short',
+          'Which selector with which repair: demo',
+          'The pool and what was chosen of it',
+          'What the numbers mean',
+          'All cells',
+        ]),
+      );
       await page.close();
     });
   }
+
+  it('saves every table as CSV with the exact values, by keyboard alone', async () => {
+    const { page, problems } = await open(1280, 'light');
+    const tables = (await page.evaluate("document.querySelectorAll('main table').length")) as number;
+    expect(await page.evaluate("document.querySelectorAll('button.csv').length")).toBe(tables);
+    await page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })");
+    const download = page.waitForEvent('download', { timeout: 5000 });
+    await page.focus('table[data-measure=ops] >> xpath=ancestor::div[1]/following-sibling::button[1]');
+    await page.keyboard.press('Enter');
+    const file = await download;
+    expect(file.suggestedFilename()).toMatch(/^ops-0-to-1-subset-10.*\.csv$/);
+    const [header, first] = (await readFile((await file.path()) as string, 'utf8')).split('\r\n');
+    expect(header).toBe('selector,dapt,dapt+kl,dpo,irepair,irepair+kl');
+    const ops = syntheticResults([43, 44], [0.1, 0.3, 0.5])
+      .filter((c) => c.selector === 'random' && c.repair === 'dapt' && c.proportion === 0.1)
+      .map((c) => c.metrics?.ops as number);
+    const [name, dapt] = (first as string).split(',');
+    expect(name).toBe('random');
+    expect(Number(dapt?.split(' ')[0])).toBeCloseTo(ops.reduce((a, b) => a + b, 0) / ops.length, 12);
+    expect(problems).toEqual([]);
+    await page.close();
+  });
+
+  it('shows toxic text only after a click, and is read from the keyboard', async () => {
+    const { page } = await open(1280, 'light');
+    const text = page.locator('#samples td.text').first();
+    expect(await text.isVisible()).toBe(false);
+    await page.locator('#samples > details > summary').focus();
+    await page.keyboard.press('Enter');
+    await page.locator('#samples details details > summary').first().click();
+    expect(await text.isVisible()).toBe(true);
+    await page.reload();
+    await page.keyboard.press('Tab');
+    expect(await page.evaluate('document.activeElement.className')).toBe('skip');
+    await page.keyboard.press('Enter');
+    expect(await page.evaluate('location.hash')).toBe('#main');
+    await page.close();
+  });
+
+  it('prints in black on white without what only a screen needs', async () => {
+    const { page } = await open(1280, 'dark');
+    await page.emulateMedia({ media: 'print' });
+    expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(255, 255, 255)');
+    expect(await page.locator('nav').isVisible()).toBe(false);
+    expect(await page.locator('button.csv').first().isVisible()).toBe(false);
+    expect((await page.pdf({ format: 'A4' })).length).toBeGreaterThan(20_000);
+    await page.close();
+  });
+
+  it('names every chart for a screen reader, and every table has a caption and headed rows', async () => {
+    const { page } = await open(390, 'light');
+    const unnamed = await page.evaluate(String.raw`[...document.querySelectorAll('main svg[role=img]')].filter((s) =>
+      s.getAttribute('aria-labelledby').split(' ').some((id) => !document.getElementById(id)?.textContent)).length`);
+    expect(unnamed).toBe(0);
+    const bare = await page.evaluate(
+      String.raw`[...document.querySelectorAll('main table')].filter((t) => !t.caption || !t.querySelector('tbody th[scope=row]')).length`,
+    );
+    expect(bare).toBe(0);
+    const ids = (await page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")) as string[];
+    expect(new Set(ids).size).toBe(ids.length);
+    await page.close();
+  });
 
   it('texts of the models are shown as text, never as markup', async () => {
     const { page } = await open(1280, 'light');

@@ -151,9 +151,9 @@ describe('command line', () => {
     expect(run.code).toBe(2);
     expect(errors(run)).toEqual([
       expect.stringContaining('Expected --cells as i/n'),
-      expect.stringMatching(/s\.yaml:2:9: models\.0: expected a folder that exists/),
-      expect.stringMatching(/s\.yaml:3:16: pool\.files\.0: expected a file that exists/),
-      expect.stringMatching(/s\.yaml:6:25: evaluation\.toxicity\.prompts: expected a file that exists/),
+      expect.stringMatching(/s\.yaml:2:9: models: expected a folder that exists/),
+      expect.stringMatching(/s\.yaml:3:16: pool\.files: expected a file that exists/),
+      expect.stringMatching(/s\.yaml:6:25: evaluation\.toxicity: expected a file that exists/),
     ]);
     expect(await readdir(directory)).toEqual(['s.yaml']);
   });

@@ -59,7 +59,10 @@ describe('report', () => {
   it('every displayed number can be recomputed from the results', async () => {
     const results = syntheticResults();
     await writeSyntheticStudy(directory, results);
-    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    // sentences and the counts of the map have tests of their own
+    const html = (await readFile((await writeReport(directory)).html, 'utf8'))
+      .replaceAll(/<p class="answer">.*?<\/p>/gs, '')
+      .replace(/<section id="map".*?<\/section>/s, '');
     const known = new Set<string>();
     const collect = (value: unknown): void => {
       if (typeof value === 'number') known.add(value.toPrecision(9));
@@ -77,12 +80,71 @@ describe('report', () => {
     expect(shown.filter((v) => v !== 0 && !known.has(v.toPrecision(9)))).toEqual([]);
   });
 
-  it('is one file without script or request, and says that a demo is a demo', async () => {
+  it('answers the research questions with numbers that follow from the results', async () => {
+    const results = syntheticResults([43, 44, 46], [0.1, 0.5, 0.9]);
+    await writeSyntheticStudy(directory, results);
+    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    const answers = [...html.matchAll(/<p class="answer">(.*?)<\/p>/gs)].map(([, body]) => body as string);
+    const numbers = (body: string) => [...body.matchAll(/<data value="([^"]+)">/g)].map((m) => Number(m[1]));
+    const opsOf = (selector: string, repair: string, proportion: number) =>
+      results
+        .filter((c) => c.selector === selector && c.repair === repair && c.proportion === proportion)
+        .map((c) => c.metrics?.ops as number);
+    const repairs = ['dapt', 'dapt+kl', 'dpo', 'irepair', 'irepair+kl'];
+    const selectors = ['random', 'k-center', 'grand', 'ccs', 'saps'];
+    const shares = [0.1, 0.5, 0.9];
+    const all = shares.flatMap((p) => selectors.flatMap((s) => repairs.map((r) => ({ s, r, p, mean: mean(opsOf(s, r, p)) }))));
+    const span = (values: readonly number[]) => Math.max(...values) - Math.min(...values);
+    const [first = '', second = '', third = ''] = answers;
+    const winners = repairs.map((r) => Math.max(...all.filter((g) => g.r === r).map((g) => g.mean)));
+    const within = (key: (g: (typeof all)[number]) => string) => {
+      const keys = [...new Set(all.map(key))];
+      return mean(keys.map((k) => span(all.filter((g) => key(g) === k).map((g) => g.mean))));
+    };
+    const variances = all.map(({ s, r, p, mean: m }) => opsOf(s, r, p).reduce((sum, v) => sum + (v - m) ** 2, 0) / 2);
+    const expected1 = [...winners, within((g) => g.r + g.p), within((g) => g.s + g.p), Math.sqrt(mean(variances))];
+    expect(numbers(first)).toHaveLength(expected1.length);
+    numbers(first).forEach((v, i) => {
+      expect(v).toBeCloseTo(expected1[i] as number, 12);
+    });
+    const bySelector = selectors.map((s) => ({ s, mean: mean(all.filter((g) => g.s === s).map((g) => g.mean)) }));
+    const top = bySelector.reduce((a, b) => (b.mean > a.mean ? b : a));
+    const seconds = mean(results.filter((c) => c.selector === top.s).map((c) => c.selection?.seconds as number));
+    const repairSeconds = mean(results.filter((c) => c.kind === 'subset').map((c) => c.repairRun?.seconds as number));
+    expect(second).toContain(`Over all repairs ${top.s} is best`);
+    const expected2 = [top.mean, seconds, seconds / (seconds + repairSeconds), bySelector[0]?.mean as number, 0.0004];
+    numbers(second).forEach((v, i) => {
+      expect(v).toBeCloseTo(expected2[i] as number, 9);
+    });
+    expect(third).toMatch(/dapt with random: (10|50|90) % of the data is enough|no share comes near/);
+  });
+
+  it('draws the map of the pool with counts that follow from it', async () => {
+    await writeSyntheticStudy(directory, syntheticResults());
+    const html = await readFile((await writeReport(directory)).html, 'utf8');
+    const section = /<section id="map".*?<\/section>/s.exec(html)?.[0] ?? '';
+    expect(section).toContain('random 50 %');
+    const rows = [...section.matchAll(/<tr><th scope="row">(.*?)<\/th>(.*?)<\/tr>/g)].map(([, name, cells]) => [
+      name,
+      ...[...(cells as string).matchAll(/<data value="([^"]+)">/g)].map((m) => Number(m[1])),
+    ]);
+    // 40 records in 4 clusters by turns, the distance grows with the index: the boundary quarter of each cluster are its last three
+    expect(rows).toEqual([
+      ['random 50 %', 20, 0, 5, 5, 5, 5],
+      ['saps 50 % ρ 1', 20, 0.6, 5, 5, 5, 5],
+    ]);
+    expect([...section.matchAll(/<svg class="map"/g)]).toHaveLength(3);
+    // every record once on the cluster panel, and once on each other panel
+    expect([...section.matchAll(/h0/g)]).toHaveLength(3 * 40);
+  });
+
+  it('is one file without request, and says that a demo is a demo', async () => {
     await writeSyntheticStudy(directory, syntheticResults());
     const files = await writeReport(directory);
     const html = await readFile(files.html, 'utf8');
     expect(html).not.toMatch(/<(link(?! rel="icon" href="data:)|img|iframe|object|embed)\b|\bsrc=|url\(|@import|https?:/);
-    expect([...html.matchAll(/<script\b([^>]*)>/g)].map((m) => m[1])).toEqual([' type="application/json" id="results"']);
+    expect([...html.matchAll(/<script\b([^>]*)>/g)].map((m) => m[1])).toEqual([' type="application/json" id="results"', '']);
+    expect(html).not.toMatch(/fetch\(|XMLHttpRequest|import\(|localStorage|innerHTML/);
     expect(html).toContain('Demonstration.');
     expect(await readFile(files.text, 'utf8')).toContain('Demonstration');
     expect([...html.matchAll(/<table\b/g)]).toHaveLength([...html.matchAll(/<caption>/g)].length);

@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CellResult } from '../../src/study/cell-result.ts';
+import type { PoolMap } from '../../src/study/pool-map.ts';
 
 /** A made-up study of 5 selectors and 5 repairs with plausible numbers; `seeds` data seeds. */
 export function syntheticResults(seeds: readonly number[] = [43], proportions: readonly number[] = [0.5]): CellResult[] {
@@ -72,6 +73,7 @@ export function syntheticResults(seeds: readonly number[] = [43], proportions: r
             flops: 3.2e12,
             flopsPaper: 3e12,
             blockCounts: place.repair?.startsWith('irepair') ? [3, 17, 25, 5] : null,
+            sensitivities: place.repair?.startsWith('irepair') ? [1.5, 2.25, 3.125, 0.5] : null,
             bestValidationLoss: 2.5,
             stop: 'epochs',
             warnings: [],
@@ -151,7 +153,25 @@ export function syntheticResults(seeds: readonly number[] = [43], proportions: r
   return results;
 }
 
+/** 40 records in 4 clusters by turns; the distance from the centre grows with the index. */
+const SYNTHETIC_MAP: PoolMap = {
+  schema: 1,
+  model: 'demo',
+  seed: 43,
+  records: 40,
+  points: Array.from({ length: 40 }, (_, i): readonly [number, number] => [Math.cos(i) * i, Math.sin(i * 1.7) * i]),
+  explained: [0.4, 0.2],
+  clusters: Array.from({ length: 40 }, (_, i) => i % 4),
+  distances: Array.from({ length: 40 }, (_, i) => (i + 1) / 40),
+  chosen: [
+    { selector: 'random', proportion: 0.5, boundaryRatio: null, indices: Array.from({ length: 20 }, (_, i) => i) },
+    { selector: 'saps', proportion: 0.5, boundaryRatio: 1, indices: Array.from({ length: 20 }, (_, i) => 39 - i) },
+  ],
+};
+
 export async function writeSyntheticStudy(directory: string, results: readonly CellResult[]): Promise<void> {
+  await mkdir(join(directory, 'maps'), { recursive: true });
+  await writeFile(join(directory, 'maps', 'demo.json'), JSON.stringify(SYNTHETIC_MAP));
   await mkdir(join(directory, 'samples'), { recursive: true });
   await writeFile(join(directory, 'results.jsonl'), results.map((r) => `${JSON.stringify(r)}\n`).join(''));
   for (const r of results) {

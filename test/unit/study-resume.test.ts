@@ -1,4 +1,4 @@
-import { appendFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -205,5 +205,86 @@ describe('running a study', () => {
     await runPlannedStudy(plan(), new FakeExecutor(), { directory });
     await appendFile(join(directory, 'results.jsonl'), 'oops\n{}\n');
     await expect(readResults(directory)).rejects.toThrow(/results\.jsonl:8/);
+  });
+
+  it('computes cells at once: a subset after its baselines, a shared selection by one cell alone, lines in the order of the plan', async () => {
+    const study = plan('[43, 44]');
+    const running = new Set<PlannedCell>();
+    const finished = new Set<string>();
+    const selected = new Set<string>();
+    let most = 0;
+    class Concurrent extends FakeExecutor {
+      readonly concurrency = 3;
+      override async compute(cell: PlannedCell): Promise<CellOutcome> {
+        for (const baseline of study.cells)
+          if (cell.kind === 'subset' && (baseline.kind === 'unrepaired' || (baseline.kind === 'full' && baseline.group === cell.group)))
+            expect(finished.has(baseline.key)).toBe(true);
+        for (const other of running)
+          if (cell.selector === 'saps' && other.selector === 'saps' && other.poolHash === cell.poolHash)
+            expect(selected.has(cell.selectionKey as string)).toBe(true);
+        running.add(cell);
+        most = Math.max(most, running.size);
+        // later cells are the faster ones, so that they end in another order
+        await setTimeout(40 - 2 * study.cells.indexOf(cell));
+        running.delete(cell);
+        finished.add(cell.key);
+        if (cell.selectionKey) selected.add(cell.selectionKey);
+        return super.compute(cell);
+      }
+    }
+    const executor = new Concurrent();
+    const summary = await runPlannedStudy(study, executor, { directory });
+    expect(most).toBe(3);
+    expect(executor.computed).not.toEqual(study.cells.map((c) => c.key));
+    const keys = (await readFile(join(directory, 'results.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((line) => (JSON.parse(line) as { key: string }).key);
+    expect(keys).toEqual(study.cells.map((c) => c.key));
+    expect(summary.results.filter((r) => r.kind === 'subset').every((r) => r.metrics?.rps === 1)).toBe(true);
+  });
+
+  it('an error of one of several cells lets the others end and keeps them', async () => {
+    const controller = new AbortController();
+    class Interrupted extends FakeExecutor {
+      readonly concurrency = 3;
+      override async compute(cell: PlannedCell): Promise<CellOutcome> {
+        if (cell.kind === 'subset') {
+          controller.abort();
+          throw new MendsetError('aborted', 'stop');
+        }
+        await setTimeout(20);
+        return super.compute(cell);
+      }
+    }
+    const run = runPlannedStudy(plan('[43, 44]'), new Interrupted(), { directory, signal: controller.signal });
+    await expect(run).rejects.toMatchObject({ code: 'aborted' });
+    expect((await readResults(directory)).map((r) => r.kind)).toEqual(expect.arrayContaining(['unrepaired', 'full']));
+  });
+
+  it('takes over the lock of another machine only when it gave no sign of life for long', async () => {
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    const lock = join(directory, '.lock-1-of-1');
+    await writeFile(lock, JSON.stringify({ pid: 1, host: 'elsewhere' }));
+    await expect(runPlannedStudy(plan(), new FakeExecutor(), { directory })).rejects.toThrow(
+      /process 1 on elsewhere holds it \(last sign of life 0 s ago\)/,
+    );
+    const past = new Date(Date.now() - 600_000);
+    await utimes(lock, past, past);
+    expect((await runPlannedStudy(plan(), new FakeExecutor(), { directory })).kept).toBe(7);
+  });
+
+  it('a file with repeated and failed lines is left with one line a cell once everything is done', async () => {
+    const failing = new FakeExecutor((cell) => {
+      if (cell.selector === 'random') throw new MendsetError('non-finite', 'NaN');
+    });
+    await runPlannedStudy(plan(), failing, { directory });
+    await runPlannedStudy(plan(), new FakeExecutor(), { directory });
+    const lines = (await readFile(join(directory, 'results.jsonl'), 'utf8'))
+      .trim()
+      .split('\n')
+      .map((l) => JSON.parse(l) as { key: string; status: string });
+    expect(lines.map((l) => l.key)).toEqual(plan().cells.map((c) => c.key));
+    expect(lines.every((l) => l.status === 'done')).toBe(true);
   });
 });

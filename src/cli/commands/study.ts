@@ -1,16 +1,21 @@
+import { availableParallelism } from 'node:os';
 import { MendsetError } from '../../core/errors.ts';
+import { defaultMemoryLimit, requireMemory } from '../../core/memory.ts';
 import { resultsTable } from '../../report/text-report.ts';
-import { textTable } from '../../report/text-table.ts';
 import { cellTitle } from '../../study/cell-result.ts';
 import { EngineExecutor } from '../../study/engine-executor.ts';
 import { estimateStudy } from '../../study/estimate.ts';
+import type { StudyExecutor } from '../../study/executor.ts';
 import { openStudy } from '../../study/open-study.ts';
-import { cellsOfShare } from '../../study/plan.ts';
+import { cellsOfShare, type PlannedCell } from '../../study/plan.ts';
+import { ProcessPoolExecutor } from '../../study/process-pool-executor.ts';
 import { readResults } from '../../study/results-file.ts';
 import { parseShare, runPlannedStudy } from '../../study/run-study.ts';
+import type { StudyInputs } from '../../study/study-inputs.ts';
 import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
 import { formatDuration } from '../progress.ts';
+import { planText } from '../study-plan.ts';
 
 export async function run(context: CommandContext): Promise<number> {
   const { options, argument, shared, signal, progress, argv, result } = context;
@@ -18,6 +23,9 @@ export async function run(context: CommandContext): Promise<number> {
   const resume = options.flag('resume');
   const directory = dryRun ? (options.text('out') ?? '') : options.required('out', 'to name the folder of the results');
   const cellsText = options.text('cells');
+  const jobs = options.countOr('jobs', ['auto'] as const, 1) ?? 1;
+  const memoryLimit = options.bytes('memoryLimit');
+  const planOnly = options.flag('planOnly');
   let share = { index: 1, of: 1 };
   try {
     share = parseShare(cellsText);
@@ -43,48 +51,59 @@ export async function run(context: CommandContext): Promise<number> {
   const { plan, inputs } = opened as NonNullable<typeof opened>;
   const cells = cellsOfShare(plan, share);
 
+  const results = directory === '' ? [] : await readResults(directory);
+  const done = new Set(results.filter((r) => r.status === 'done').map((r) => r.key));
+  const missing = cells.filter((c) => !done.has(c.key));
   if (dryRun) {
-    const done = new Set(directory === '' ? [] : (await readResults(directory)).filter((r) => r.status === 'done').map((r) => r.key));
-    const estimate = await estimateStudy(plan, inputs, cells);
-    const total = estimate.flops.repair + estimate.flops.features + estimate.flops.evaluation;
-    const rows = cells.map((c) => [cellTitle(c), c.key, done.has(c.key) ? 'done' : '']);
-    const tera = (flops: number) => `${(flops / 1e12).toPrecision(3)} TFLOP`;
-    const text = [
-      textTable(['cell', 'key', ''], rows, { left: 3 }),
-      '',
-      `${cells.length} cells: ${estimate.cells.unrepaired} unrepaired, ${estimate.cells.full} on all data, ${estimate.cells.subset} on subsets from ${estimate.cells.selections} selections`,
-      ...estimate.models.map(
-        (m) =>
-          `model ${m.name}: about ${(m.parameters / 1e6).toFixed(1)} M parameters, ${m.tokensPerRecord.toFixed(0)} tokens for each record`,
-      ),
-      `estimated work: ${tera(total)} (repair ${tera(estimate.flops.repair)}, features ${tera(estimate.flops.features)}, evaluation ${tera(estimate.flops.evaluation)})`,
-    ].join('\n');
+    const estimate = await estimateStudy(inputs, missing, {
+      ...shared,
+      calibration: !planOnly,
+      signal,
+      onProgress: (e) => progress.update(e),
+    });
+    const title = (c: (typeof cells)[number]) => ({
+      key: c.key,
+      title: cellTitle(c),
+      kind: c.kind,
+      model: c.model,
+      selector: c.selector,
+      repair: c.repair,
+    });
     result(
       {
         config: plan.config,
         facts: plan.facts,
         estimate,
         cells: cells.map((c) => ({
-          key: c.key,
-          title: cellTitle(c),
-          kind: c.kind,
-          model: c.model,
-          selector: c.selector,
-          repair: c.repair,
+          ...title(c),
           proportion: c.proportion,
           boundaryRatio: c.boundaryRatio,
           seed: c.seed,
           done: done.has(c.key),
         })),
       },
-      text,
+      planText(cells, done, estimate, jobs === 'auto' ? 1 : jobs),
     );
     return 0;
   }
 
   context.onInterrupted(() => `Finished cells are kept in ${directory}. To continue:\n  ${commandLine(argv)}`);
-  const executor = new EngineExecutor(inputs, { directory, backend: shared.backend, threads: shared.threads });
-  let started = performance.now();
+  const single = new EngineExecutor(inputs, { directory, backend: shared.backend, threads: shared.threads });
+  const processes = await processesFor(inputs, missing, jobs, memoryLimit);
+  const executor: StudyExecutor =
+    processes === 1
+      ? single
+      : new ProcessPoolExecutor(
+          argument as string,
+          {
+            jobs: processes,
+            directory,
+            backend: shared.backend,
+            threads: shared.threads ?? Math.max(1, Math.floor(availableParallelism() / processes)),
+          },
+          single,
+        );
+  const started = new Map<string, number>();
   try {
     let finished = 0;
     const summary = await runPlannedStudy(plan, executor, {
@@ -92,11 +111,14 @@ export async function run(context: CommandContext): Promise<number> {
       resume,
       cells: cellsText,
       signal,
-      onProgress: (event) => progress.update(event, `cell ${event.cellIndex}/${event.cellCount} ${event.cell}`),
+      onProgress: (event) => {
+        if (!started.has(event.cell)) started.set(event.cell, performance.now());
+        progress.update(event, `cell ${event.cellIndex}/${event.cellCount} ${event.cell}`);
+      },
       onCell: (cell) => {
         finished++;
-        const seconds = (performance.now() - started) / 1000;
-        started = performance.now();
+        progress.end(cellTitle(cell));
+        const seconds = (performance.now() - (started.get(cellTitle(cell)) ?? performance.now())) / 1000;
         const state = cell.status === 'failed' ? `failed: ${cell.error}` : `done in ${formatDuration(seconds)}`;
         progress.log(`${finished}. ${cellTitle(cell)}: ${state}`);
       },
@@ -116,5 +138,25 @@ export async function run(context: CommandContext): Promise<number> {
     return summary.failed.length > 0 ? 1 : 0;
   } finally {
     executor.dispose();
+    single.dispose();
   }
+}
+
+/** As many processes as were asked for, or as fit into the memory; refuses more than fit. */
+async function processesFor(
+  inputs: StudyInputs,
+  cells: readonly PlannedCell[],
+  jobs: number | 'auto',
+  memoryLimit: number | undefined,
+): Promise<number> {
+  if (jobs === 1 && memoryLimit === undefined) return 1;
+  const { memoryBytes } = await estimateStudy(inputs, cells, { calibration: false });
+  const most = Math.floor((memoryLimit ?? defaultMemoryLimit()) / Math.max(1, memoryBytes));
+  if (jobs === 'auto') return Math.max(1, Math.min(most, availableParallelism(), cells.length));
+  requireMemory(
+    `${jobs} ${jobs === 1 ? 'process' : 'processes'} of this study`,
+    { [`${jobs} x a repair`]: jobs * memoryBytes },
+    memoryLimit,
+  );
+  return jobs;
 }
