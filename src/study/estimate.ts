@@ -1,6 +1,6 @@
 import type { RunOptions } from '../core/run-options.ts';
 import type { FeatureKind } from '../features/feature.ts';
-import type { BackendName } from '../model/language-model.ts';
+import type { BackendName } from '../model/load-weights.ts';
 import { paperFlopsPerToken } from '../repair/flops.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { calibrate, canCalibrate, type ModelRates } from './calibration.ts';
