@@ -115,7 +115,7 @@ describe('hf: names on the command line and in the library', () => {
         `evaluation: { lastWord: ${JSON.stringify(await lastWord())} }`,
       ].join('\n'),
     );
-    const run = await cli(['study', path, '--dry-run', '--json']);
+    const run = await cli(['study', path, '--dry-run', '--plan-only', '--json']);
     expect(run.stderr).toBe('');
     expect(JSON.parse(run.stdout)).toMatchObject({ config: { models: [{ name: 'tiny', path: 'hf:o/tiny' }] } });
     await writeFile(path, (await readFile(path, 'utf8')).replace('hf:o/tiny', 'hf:o/'));
