@@ -131,22 +131,18 @@ int32_t cpu_rotary(ms_context* handle, const ms_rotary_args* args) {
   constexpr int64_t kRowBlock = 16;
   const int64_t half = a.dims / 2, per_task = (2 * half + 7) / 8 * 8;
   const int64_t tasks = blocks_of(a.rows, kRowBlock);
-  ScratchPlan plan;
-  const size_t frequency_at = plan.add<double>(half), turn_at = plan.add<float>(per_task * context.pool.threads());
-  std::byte* const base = context.workspace.reserve(plan.bytes());
-  if (!base) return context.fail(MS_OUT_OF_MEMORY, "no room for the angles of the rotary embedding");
-  double* const frequency = reinterpret_cast<double*>(base + frequency_at);
-  float* const turns = reinterpret_cast<float*>(base + turn_at);
-  for (int64_t c = 0; c < half; ++c) frequency[c] = std::pow(static_cast<double>(a.base), -2.0 * static_cast<double>(c) / a.dims);
+  float* const turns = reinterpret_cast<float*>(
+      context.workspace.reserve(static_cast<size_t>(per_task * context.pool.threads()) * sizeof(float)));
+  if (!turns) return context.fail(MS_OUT_OF_MEMORY, "no room for the angles of the rotary embedding");
   run_tasks(context, tasks, a.rows * half * (40 + a.heads), [&](int64_t task, int worker) {
     float* const cosines = turns + worker * per_task;
     float* const sines = cosines + half;
     const int64_t end = std::min(a.rows, (task + 1) * kRowBlock);
     for (int64_t t = task * kRowBlock; t < end; ++t) {
       for (int64_t c = 0; c < half; ++c) {
-        const double angle = (a.inverse ? -1 : 1) * a.positions[t] * frequency[c];
-        cosines[c] = static_cast<float>(std::cos(angle));
-        sines[c] = static_cast<float>(std::sin(angle));
+        const double angle = (a.inverse ? -1 : 1) * a.positions[t] * a.frequencies[c];
+        cosines[c] = static_cast<float>(a.magnitude * std::cos(angle));
+        sines[c] = static_cast<float>(a.magnitude * std::sin(angle));
       }
       for (int64_t h = 0; h < a.heads; ++h) {
         float* const x = a.x + t * a.ld_x + h * a.head_dim;

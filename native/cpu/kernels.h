@@ -14,6 +14,7 @@
 #include "cpu/isa.h"
 #include "cpu/kernels/attention.h"
 #include "cpu/kernels/gemm.h"
+#include "cpu/kernels/glu.h"
 #include "cpu/kernels/norm.h"
 #include "cpu/kernels/optimizer.h"
 #include "cpu/kernels/reduce.h"
@@ -29,6 +30,7 @@ struct Kernels {
   const ReduceKernels& reduce;
   const SelectionKernels& selection;
   const AttentionKernels& attention;
+  const GluKernels& glu;
   const NormKernels& norm;
   const OptimizerKernels& optimizer;
   const RowKernels& rows;

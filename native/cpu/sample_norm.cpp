@@ -40,9 +40,11 @@ int32_t cpu_norm_sample_norm(ms_context* handle, const ms_norm_sample_norm_args*
       reinterpret_cast<float*>(context.workspace.reserve(static_cast<size_t>(stride * context.pool.threads()) * sizeof(float)));
   if (!sums) return context.fail(MS_OUT_OF_MEMORY, "no room for the sums of a norm's gradient");
   run_tasks(context, a.samples, a.rows * a.width * 2, [&](int64_t s, int worker) {
-    const int64_t begin = a.offsets[s], first = begin * a.width;
-    context.kernels.rows.norm_squares(a.x + first, a.d_y + first, a.kind == MS_NORM_LAYER ? a.mean + begin : nullptr,
-                                      a.rstd + begin, a.offsets[s + 1] - begin, a.width, sums + worker * stride,
+    const int64_t begin = a.offsets[s], groups = a.groups > 0 ? a.groups : 1;
+    const int64_t ld_x = a.groups > 0 ? a.ld_x : a.width, ld_y = a.groups > 0 ? a.ld_y : a.width;
+    context.kernels.rows.norm_squares(a.x + begin * ld_x, ld_x, a.d_y + begin * ld_y, ld_y,
+                                      a.kind == MS_NORM_LAYER ? a.mean + begin : nullptr, a.rstd + begin * groups,
+                                      a.offsets[s + 1] - begin, groups, a.width, sums + worker * stride,
                                       a.gain_squares ? a.gain_squares + s * a.stride : nullptr,
                                       a.bias_squares ? a.bias_squares + s * a.stride : nullptr);
   });

@@ -9,7 +9,7 @@ namespace {
 // Names of the families that can be used so, as the end of a sentence.
 std::string supported(bool encoders) {
   std::string text;
-  for (const std::span<const Family> families : {gpt_families(), encoder_families()}) {
+  for (const std::span<const Family> families : {gpt_families(), llama_families(), encoder_families()}) {
     for (const Family& family : families) {
       if (family.encoder == encoders) text += (text.empty() ? "" : ", ") + std::string(family.name);
     }
@@ -18,7 +18,7 @@ std::string supported(bool encoders) {
 }
 
 const Family* find_family(const std::string& name) {
-  for (const std::span<const Family> families : {gpt_families(), encoder_families()}) {
+  for (const std::span<const Family> families : {gpt_families(), llama_families(), encoder_families()}) {
     for (const Family& family : families) {
       if (name == family.name) return &family;
     }
@@ -53,10 +53,6 @@ Status parse_architecture(const Json& config, ModelHead head, Architecture* out)
   out->vocab = reader.size("vocab_size");
   family->read(reader, out);
   MS_TRY(reader.status());
-  if (out->width % out->heads != 0) {
-    return failure(Code::invalid_argument, "config.json: the width %lld is not a multiple of the %lld heads.",
-                   static_cast<long long>(out->width), static_cast<long long>(out->heads));
-  }
   if (const double range = reader.number("initializer_range", 0.02); range >= 0)
     out->initializer_range = static_cast<float>(range);
   if (const Json* eos = reader.find("eos_token_id"); eos != nullptr) {
@@ -64,6 +60,8 @@ Status parse_architecture(const Json& config, ModelHead head, Architecture* out)
     if (!one->as_integer(&out->eos))
       return failure(Code::invalid_argument, "config.json: eos_token_id must be an integer or null.");
   }
+  reader.find("model_type");
+  reader.refuse_unread(family->name);
   return reader.status();
 }
 

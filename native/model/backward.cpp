@@ -84,13 +84,32 @@ void GradientSink::norm(Builder& builder, const NormMap& map, int64_t rows, cons
     } else {
       const SampleSpans& s = spans != nullptr ? *spans : spans_;
       builder.add(ms_norm_sample_norm_args{rows, a.width, s.samples, a.norm_kind, s.offsets, x, mean, rstd, d_y,
-                                           squares(map.gain), squares(map.bias), stride()},
+                                           squares(map.gain), squares(map.bias), stride(), 0, 0, 0},
                   block);
     }
   }
   if (d_x == nullptr && d_gain == nullptr) return;
   builder.add(ms_norm_backward_args{rows, a.width, a.norm_kind, x, model_->weight(map.gain), mean, rstd, d_y, d_residual, d_x,
-                                    d_gain, d_bias},
+                                    d_gain, d_bias, 0, 0, 0},
+              block);
+}
+
+void GradientSink::head_norm(Builder& builder, const NormMap& map, int64_t rows, int64_t heads, int64_t ld, const float* x,
+                             const float* rstd, const float* d_y, float* d_x, int32_t block) {
+  const Architecture& a = model_->architecture();
+  float* d_gain = nullptr;
+  if (wants(block)) {
+    if (forms_gradients()) {
+      d_gain = gradient(builder, map.gain);
+      if (!mark(map.gain)) builder.zero(d_gain, a.head_dim, block);
+    } else {
+      builder.add(ms_norm_sample_norm_args{rows, a.head_dim, spans_.samples, MS_NORM_RMS, spans_.offsets, x, nullptr, rstd, d_y,
+                                           squares(map.gain), nullptr, stride(), heads, ld, ld},
+                  block);
+    }
+  }
+  builder.add(ms_norm_backward_args{rows, a.head_dim, MS_NORM_RMS, x, model_->weight(map.gain), nullptr, rstd, d_y, nullptr, d_x,
+                                    d_gain, nullptr, heads, ld, ld},
               block);
 }
 
@@ -159,56 +178,86 @@ class BlockBackward {
 
   float* mlp() {
     const int64_t n = rows_.rows;
-    float* d_mlp = builder_.take<float>(n * a_.inner);
-    sink_.linear(builder_, map_.mlp_out, n, act_.mlp, a_.activation, d_out_, a_.width, block_);
-    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, act_.mlp, a_.activation, d_mlp, 0, block_);
-    builder_.give(act_.mlp);
+    float* d_mlp = a_.gated_mlp ? gated_mlp_out() : mlp_out();
     float* d_normed = normed(map_.norm2, a_.parallel_residual ? act_.input : act_.middle);
-    sink_.linear(builder_, map_.mlp_in, n, d_normed, MS_ACTIVATION_NONE, d_mlp, a_.inner, block_);
-    build_linear_input(builder_, model_, map_.mlp_in, n, d_mlp, a_.inner, nullptr, MS_ACTIVATION_NONE, d_normed, 0, block_);
+    const int64_t ld = a_.inner_width();
+    sink_.linear(builder_, map_.mlp_in, n, d_normed, MS_ACTIVATION_NONE, d_mlp, ld, block_);
+    if (a_.gated_mlp) sink_.linear(builder_, map_.mlp_up, n, d_normed, MS_ACTIVATION_NONE, d_mlp + a_.inner, ld, block_);
+    build_linear_input(builder_, model_, map_.mlp_in, n, d_mlp, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 0, block_);
+    if (a_.gated_mlp) {
+      build_linear_input(builder_, model_, map_.mlp_up, n, d_mlp + a_.inner, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 1, block_);
+    }
     builder_.give(d_mlp);
     return d_normed;
   }
 
+  // The gradient of the inner buffer.
+  float* mlp_out() {
+    const int64_t n = rows_.rows;
+    float* d_mlp = builder_.take<float>(n * a_.inner);
+    sink_.linear(builder_, map_.mlp_out, n, act_.mlp, a_.activation, d_out_, a_.width, block_);
+    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, act_.mlp, a_.activation, d_mlp, 0, block_);
+    builder_.give(act_.mlp);
+    return d_mlp;
+  }
+  // In place of the buffer itself.
+  float* gated_mlp_out() {
+    const int64_t n = rows_.rows;
+    float* gated = builder_.take<float>(n * a_.inner);
+    if (sink_.wants(block_)) {
+      builder_.add(ms_glu_forward_args{n, a_.inner, a_.activation, act_.mlp, gated}, block_);
+      sink_.linear(builder_, map_.mlp_out, n, gated, MS_ACTIVATION_NONE, d_out_, a_.width, block_);
+    }
+    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, nullptr, MS_ACTIVATION_NONE, gated, 0, block_);
+    builder_.add(ms_glu_backward_args{n, a_.inner, a_.activation, act_.mlp, gated, act_.mlp}, block_);
+    builder_.give(gated);
+    return act_.mlp;
+  }
+
   float* attention() {
-    const int64_t n = rows_.rows, d = a_.width;
-    float* d_attended = builder_.take<float>(n * d);
+    const int64_t n = rows_.rows, d = a_.width, ld = a_.qkv_width();
+    float* d_attended = builder_.take<float>(n * a_.q_width());
     sink_.linear(builder_, map_.attention_out, n, act_.attended, MS_ACTIVATION_NONE, d_out_, d, block_);
     build_linear_input(builder_, model_, map_.attention_out, n, d_out_, d, nullptr, MS_ACTIVATION_NONE, d_attended, 0, block_);
-    float* d_qkv = builder_.take<float>(n * 3 * d);
-    const int32_t heads = static_cast<int32_t>(a_.heads);
+    float* d_qkv = builder_.take<float>(n * ld);
     builder_.add(ms_attention_backward_args{n,
                                             rows_.samples,
                                             rows_.offsets,
                                             rows_.max_length,
-                                            heads,
-                                            heads,
-                                            static_cast<int32_t>(a_.head_dim()),
+                                            static_cast<int32_t>(a_.heads),
+                                            static_cast<int32_t>(a_.kv_heads),
+                                            static_cast<int32_t>(a_.head_dim),
                                             a_.windows[static_cast<size_t>(block_)],
-                                            a_.attention_scale,
-                                            act_.qkv,
-                                            act_.qkv + d,
-                                            act_.qkv + 2 * d,
-                                            3 * d,
+                                            a_.scale_of_block(block_),
+                                            act_.qkv + a_.q_column(),
+                                            act_.qkv + a_.k_column(),
+                                            act_.qkv + a_.v_column(),
+                                            ld,
                                             act_.attended,
                                             d_attended,
-                                            d,
+                                            a_.q_width(),
                                             act_.lse,
-                                            d_qkv,
-                                            d_qkv + d,
-                                            d_qkv + 2 * d},
-                 block_, 10 * rows_.pairs * static_cast<double>(d));
-    for (const float* used : {d_attended, act_.attended, act_.qkv, act_.lse}) builder_.give(used);
+                                            d_qkv + a_.q_column(),
+                                            d_qkv + a_.k_column(),
+                                            d_qkv + a_.v_column()},
+                 block_, 10 * rows_.pairs * static_cast<double>(a_.q_width()));
+    for (const float* used : {d_attended, act_.attended, act_.lse}) builder_.give(used);
     build_rotary(builder_, model_, rows_, d_qkv, true, block_);
+    if (a_.qk_norm) {
+      sink_.head_norm(builder_, map_.q_norm, n, a_.heads, ld, act_.qkv, act_.q_rstd, d_qkv + a_.q_column(), d_qkv, block_);
+      sink_.head_norm(builder_, map_.k_norm, n, a_.kv_heads, ld, act_.qkv + a_.q_width(), act_.k_rstd, d_qkv + a_.k_column(),
+                      d_qkv + a_.q_width(), block_);
+    }
+    for (const float* used : {act_.qkv, act_.q_rstd, act_.k_rstd}) builder_.give(used);
     float* d_normed = normed(map_.norm1, act_.input);
     int64_t column = 0;
     for (size_t i = 0; i < static_cast<size_t>(map_.qkv_count); ++i) {
-      sink_.linear(builder_, map_.qkv[i], n, d_normed, MS_ACTIVATION_NONE, d_qkv + column, 3 * d, block_);
+      sink_.linear(builder_, map_.qkv[i], n, d_normed, MS_ACTIVATION_NONE, d_qkv + column, ld, block_);
       column += map_.qkv[i].out;
     }
     column = 0;
     for (size_t i = 0; i < static_cast<size_t>(map_.qkv_count); ++i) {
-      build_linear_input(builder_, model_, map_.qkv[i], n, d_qkv + column, 3 * d, nullptr, MS_ACTIVATION_NONE, d_normed,
+      build_linear_input(builder_, model_, map_.qkv[i], n, d_qkv + column, ld, nullptr, MS_ACTIVATION_NONE, d_normed,
                          i == 0 ? 0.0f : 1.0f, block_);
       column += map_.qkv[i].out;
     }

@@ -46,6 +46,9 @@ class GradientSink {
   // these rows where they differ from the pass's.
   void norm(Builder& builder, const NormMap& map, int64_t rows, const float* x, const float* mean, const float* rstd,
             const float* d_y, const float* d_residual, float* d_x, int32_t block, const SampleSpans* spans = nullptr);
+  // Backward through the norm of every head of queries or keys: x, d_y and d_x are columns of rows that lie ld apart.
+  void head_norm(Builder& builder, const NormMap& map, int64_t rows, int64_t heads, int64_t ld, const float* x, const float* rstd,
+                 const float* d_y, float* d_x, int32_t block);
   // Gradient at the sum of token and position embeddings (gradients only).
   void embedding(Builder& builder, const DeviceRows& rows, const float* d_out);
 

@@ -1,6 +1,7 @@
 // Loading a Hugging Face checkpoint folder: every name and shape is compared with the architecture before weight memory is taken,
 // then one tensor per chunk of the task.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <set>
 
@@ -40,6 +41,12 @@ bool is_unused(const Architecture& a, const std::string& prefix, std::string_vie
   return a.head == ModelHead::none && name.starts_with("classifier.");
 }
 
+bool all_finite(const std::vector<float>& values) {
+  bool finite = true;
+  for (const float value : values) finite &= (std::bit_cast<uint32_t>(value) & 0x7F800000u) != 0x7F800000u;
+  return finite;
+}
+
 class LoadModelTask : public Task {
  public:
   LoadModelTask(std::shared_ptr<Model> model, CheckpointFiles files, std::shared_ptr<Model>* out)
@@ -71,6 +78,10 @@ class LoadModelTask : public Task {
     const CheckpointFiles::Place place = files_.places().at(info.name);
     values_.resize(static_cast<size_t>(info.count));
     MS_TRY(place.file->read(*place.tensor, values_.data()));
+    if (!all_finite(values_)) {
+      return failure(Code::corrupt, "Tensor %s of %s holds values that are not finite.", info.name.c_str(),
+                     place.file->path().c_str());
+    }
     return write_tensor(*model_, info.name, values_);
   }
 

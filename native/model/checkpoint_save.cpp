@@ -101,8 +101,8 @@ class SaveModelTask : public Task {
 Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype,
                        int64_t shard_bytes, std::unique_ptr<Task>* task) {
   MS_TRY(check_language_model(model->architecture()));
-  if (dtype != "F32" && dtype != "BF16")
-    return failure(Code::invalid_argument, "Weights are saved as F32 or BF16, got \"%.40s\".", dtype.c_str());
+  if (dtype != "F32" && dtype != "F16" && dtype != "BF16")
+    return failure(Code::invalid_argument, "Weights are saved as F32, F16 or BF16, got \"%.40s\".", dtype.c_str());
   if (shard_bytes < 0)
     return failure(Code::invalid_argument, "shard_bytes must be 0 (one file) or more, got %lld.",
                    static_cast<long long>(shard_bytes));

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <set>
+#include <string>
 
 #include "core/status.h"
 #include "model/json.h"
@@ -23,14 +26,21 @@ class ConfigReader {
   bool flag(const char* key, bool fallback);
   // A switch that must be off.
   void refuse(const char* key);
+  // Width of a head where it is the model's width divided by the heads.
+  int64_t head_dim(int64_t width, int64_t heads);
   // MS_ACTIVATION_*
   int32_t activation(const char* key, const char* fallback);
+
+  // Refuses a key that nothing has asked for and that is not known to leave the computation as it is. Switches that are off
+  // (null, false, empty) do no harm.
+  void refuse_unread(const char* family);
 
   void fail(Status status);
   const Status& status() const { return status_; }
 
  private:
   const Json& config_;
+  mutable std::set<std::string, std::less<>> read_;
   Status status_;
 };
 

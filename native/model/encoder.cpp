@@ -37,7 +37,7 @@ float* build_encoder(Builder& builder, const Model& model, const DeviceRows& row
     }
     float* attended = builder.take<float>(n * d);
     builder.add(ms_attention_forward_args{n, rows.samples, rows.offsets, rows.max_length, heads, heads,
-                                          static_cast<int32_t>(a.head_dim()), 0, a.attention_scale, qkv, qkv + d, qkv + 2 * d,
+                                          static_cast<int32_t>(a.head_dim), 0, a.attention_scale, qkv, qkv + d, qkv + 2 * d,
                                           3 * d, attended, d, nullptr, 1},
                 b, 8 * rows.pairs * static_cast<double>(d));
     build_linear(builder, model, block.attention_out, n, attended, MS_ACTIVATION_NONE, x, sum, d, b);

@@ -14,7 +14,9 @@ void read_encoder(ConfigReader& config, Architecture* a) {
   a->inner = config.size("intermediate_size");
   a->activation = config.activation("hidden_act", "gelu");
   a->epsilon = static_cast<float>(config.number("layer_norm_eps", 1e-12));
-  a->attention_scale = 1 / std::sqrt(static_cast<float>(a->width / a->heads));
+  a->kv_heads = a->heads;
+  a->head_dim = config.head_dim(a->width, a->heads);
+  a->attention_scale = 1 / std::sqrt(static_cast<float>(a->head_dim));
   a->layout = MS_LAYOUT_OUT_IN;
   a->qkv = QkvStorage::separate;
   a->token_types = config.size("type_vocab_size", 2);

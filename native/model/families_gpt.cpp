@@ -16,10 +16,13 @@ void read_gpt2(ConfigReader& config, Architecture* a) {
   a->inner = config.size("n_inner", 4 * a->width);
   a->activation = config.activation("activation_function", "gelu_new");
   a->epsilon = static_cast<float>(config.number("layer_norm_epsilon", 1e-5));
-  config.refuse("reorder_and_upcast_attn");
-  config.refuse("scale_attn_by_inverse_layer_idx");
+  // Another order of the same arithmetic, for fp16; scores are fp32 here anyway.
+  config.flag("reorder_and_upcast_attn", false);
   config.refuse("add_cross_attention");
-  a->attention_scale = config.flag("scale_attn_weights", true) ? 1 / std::sqrt(static_cast<float>(a->width / a->heads)) : 1.0f;
+  a->kv_heads = a->heads;
+  a->head_dim = config.head_dim(a->width, a->heads);
+  a->attention_scale = config.flag("scale_attn_weights", true) ? 1 / std::sqrt(static_cast<float>(a->head_dim)) : 1.0f;
+  a->scale_by_block = config.flag("scale_attn_by_inverse_layer_idx", false);
   a->windows.assign(static_cast<size_t>(a->layers), 0);
   a->tied_head = config.flag("tie_word_embeddings", true);
 }
@@ -67,6 +70,8 @@ void read_gpt_neo(ConfigReader& config, Architecture* a) {
   a->inner = config.size("intermediate_size", 4 * a->width);
   a->activation = config.activation("activation_function", "gelu_new");
   a->epsilon = static_cast<float>(config.number("layer_norm_epsilon", 1e-5));
+  a->kv_heads = a->heads;
+  a->head_dim = config.head_dim(a->width, a->heads);
   a->attention_scale = 1;
   a->layout = MS_LAYOUT_OUT_IN;
   a->qkv = QkvStorage::separate;
@@ -83,37 +88,15 @@ void read_gpt_neox(ConfigReader& config, Architecture* a) {
   a->inner = config.size("intermediate_size");
   a->activation = config.activation("hidden_act", "gelu");
   a->epsilon = static_cast<float>(config.number("layer_norm_eps", 1e-5));
-  a->attention_scale = 1 / std::sqrt(static_cast<float>(a->width / a->heads));
+  a->kv_heads = a->heads;
+  a->head_dim = config.head_dim(a->width, a->heads);
+  a->attention_scale = 1 / std::sqrt(static_cast<float>(a->head_dim));
   a->layout = MS_LAYOUT_OUT_IN;
   a->qkv = QkvStorage::per_head;
   a->qkv_bias = a->out_bias = config.flag("attention_bias", true);
   a->windows.assign(static_cast<size_t>(a->layers), 0);
   a->learned_positions = false;
-  double fraction = config.number("rotary_pct", 0.25), base = config.number("rotary_emb_base", 10000);
-  if (const Json* rope = config.find("rope_parameters"); rope != nullptr) {
-    ConfigReader inner(*rope);
-    fraction = inner.number("partial_rotary_factor", fraction);
-    base = inner.number("rope_theta", base);
-    const Json* type = inner.find("rope_type");
-    if (type != nullptr && type->as_string() != "default") {
-      config.fail(failure(Code::unsupported, "config.json: rope_type \"%.40s\" is not supported; expected \"default\".",
-                          type->as_string().c_str()));
-    }
-    config.fail(inner.status());
-  }
-  if (config.find("rope_scaling") != nullptr)
-    config.fail(failure(Code::unsupported, "config.json: rope_scaling is not supported; expected null."));
-  if (!(fraction >= 0 && fraction <= 1) || !(base > 0)) {
-    config.fail(failure(Code::invalid_argument,
-                        "config.json: the rotary fraction must lie in [0, 1] and its base above 0, got %g and %g.", fraction,
-                        base));
-    fraction = 0;
-  }
-  a->rotary_dims = static_cast<int32_t>(static_cast<double>(a->width / a->heads) * fraction);
-  a->rotary_base = static_cast<float>(base);
-  if (a->rotary_dims % 2 != 0)
-    config.fail(
-        failure(Code::unsupported, "config.json: an odd number of rotary dimensions (%d) is not supported.", a->rotary_dims));
+  read_rotary(config, "rotary_emb_base", "rotary_pct", 0.25, a);
   a->parallel_residual = config.flag("use_parallel_residual", true);
   a->tied_head = config.flag("tie_word_embeddings", false);
 }

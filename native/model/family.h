@@ -23,7 +23,10 @@ struct Family {
   const char* norm2 = "";
   std::array<const char*, 3> qkv{"", "", ""};  // one name unless separate
   const char* attention_out = "";
-  const char* mlp_in = "";
+  const char* q_norm = "";
+  const char* k_norm = "";
+  const char* mlp_in = "";  // the gate where there is one
+  const char* mlp_up = "";
   const char* mlp_out = "";
   const char* final_norm = "";
   const char* head = "";
@@ -39,6 +42,11 @@ struct Family {
 };
 
 std::span<const Family> gpt_families();
+std::span<const Family> llama_families();
 std::span<const Family> encoder_families();
+
+// Rotary embedding of the first `fraction` of every head's columns: rope_parameters as transformers 5 writes it, else rope_scaling
+// and the older keys of base and fraction (null: the family has none).
+void read_rotary(ConfigReader& config, const char* base_key, const char* fraction_key, double default_fraction, Architecture* a);
 
 }  // namespace mendset

@@ -14,13 +14,15 @@ namespace mendset {
 
 namespace {
 
+constexpr size_t kMaxTextBytes = size_t{1} << 28;  // far above any config or index
+
 Status system_failure(const char* action, const std::string& path, int error) {
   const Code code = error == ENOENT || error == ENOTDIR ? Code::not_found : Code::io;
   return failure(code, "Cannot %s %s: %s.", action, path.c_str(), std::strerror(error));
 }
 
 Status open_for_reading(const std::string& path, int* descriptor, size_t* size) {
-  *descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  *descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // never waits for a pipe's writer
   if (*descriptor < 0) return system_failure("open", path, errno);
   struct stat status;
   int error = 0;
@@ -31,6 +33,10 @@ Status open_for_reading(const std::string& path, int* descriptor, size_t* size) 
   if (error != 0) {
     ::close(*descriptor);
     return system_failure("read", path, error);
+  }
+  if (!S_ISREG(status.st_mode)) {
+    ::close(*descriptor);
+    return failure(Code::corrupt, "%s is not a regular file.", path.c_str());
   }
   *size = static_cast<size_t>(status.st_size);
   return {};
@@ -129,6 +135,10 @@ Status read_text_file(const std::string& path, std::string* out) {
   int descriptor;
   size_t size;
   MS_TRY(open_for_reading(path, &descriptor, &size));
+  if (size > kMaxTextBytes) {
+    ::close(descriptor);
+    return failure(Code::corrupt, "%s has %zu bytes; expected a text of at most %zu.", path.c_str(), size, kMaxTextBytes);
+  }
   out->resize(size);
   size_t have = 0;
   while (have < size) {

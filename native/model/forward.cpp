@@ -14,25 +14,42 @@ namespace {
 void build_attention(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, float* out, float* lse,
                      const KeyValueCache* cache, int32_t block) {
   const Architecture& a = model.architecture();
-  const int32_t heads = static_cast<int32_t>(a.heads), head_dim = static_cast<int32_t>(a.head_dim()),
-                window = a.windows[static_cast<size_t>(block)];
-  const float *q = qkv, *k = qkv + a.width, *v = qkv + 2 * a.width;
-  const int64_t cache_offset = cache == nullptr ? 0 : block * cache->slots * cache->capacity * a.width;
+  const int32_t heads = static_cast<int32_t>(a.heads), kv_heads = static_cast<int32_t>(a.kv_heads),
+                head_dim = static_cast<int32_t>(a.head_dim), window = a.windows[static_cast<size_t>(block)];
+  const float scale = a.scale_of_block(block);
+  const float *q = qkv + a.q_column(), *k = qkv + a.k_column(), *v = qkv + a.v_column();
+  const int64_t ld = a.qkv_width();
+  const int64_t cache_offset = cache == nullptr ? 0 : block * cache->slots * cache->capacity * a.kv_width();
   if (cache != nullptr && cache->lengths != nullptr) {
-    builder.add(ms_decode_attention_args{rows.rows, cache->capacity, heads, heads, head_dim, window, a.attention_scale, q, k, v,
-                                         3 * a.width, cache->slot_of, cache->lengths, cache->keys + cache_offset,
+    builder.add(ms_decode_attention_args{rows.rows, cache->capacity, heads, kv_heads, head_dim, window, scale, q, k, v,
+                                         ld, cache->slot_of, cache->lengths, cache->keys + cache_offset,
                                          cache->values + cache_offset, out},
                 block);
     return;
   }
   if (cache != nullptr) {
-    builder.add(ms_cache_fill_args{rows.rows, rows.samples, cache->capacity, a.width, rows.offsets, cache->slot_of, k, v,
-                                   3 * a.width, cache->keys + cache_offset, cache->values + cache_offset},
+    builder.add(ms_cache_fill_args{rows.rows, rows.samples, cache->capacity, a.kv_width(), rows.offsets, cache->slot_of, k, v,
+                                   ld, cache->keys + cache_offset, cache->values + cache_offset},
                 block);
   }
-  builder.add(ms_attention_forward_args{rows.rows, rows.samples, rows.offsets, rows.max_length, heads, heads, head_dim, window,
-                                        a.attention_scale, q, k, v, 3 * a.width, out, a.width, lse, 0},
-              block, 4 * rows.pairs * static_cast<double>(a.width));
+  builder.add(ms_attention_forward_args{rows.rows, rows.samples, rows.offsets, rows.max_length, heads, kv_heads, head_dim, window,
+                                        scale, q, k, v, ld, out, a.q_width(), lse, 0},
+              block, 4 * rows.pairs * static_cast<double>(a.q_width()));
+}
+
+// Queries and keys, normed head by head into their own columns.
+void build_head_norms(Builder& builder, const Model& model, int64_t rows, float* qkv, float* q_rstd, float* k_rstd,
+                      int32_t block) {
+  const Architecture& a = model.architecture();
+  if (!a.qk_norm) return;
+  const BlockMap& map = model.map().blocks[static_cast<size_t>(block)];
+  const int64_t ld = a.qkv_width();
+  builder.add(ms_norm_forward_args{rows, a.head_dim, MS_NORM_RMS, a.epsilon, qkv, model.weight(map.q_norm.gain), nullptr,
+                                   qkv + a.q_column(), nullptr, q_rstd, a.heads, ld, ld},
+              block);
+  builder.add(ms_norm_forward_args{rows, a.head_dim, MS_NORM_RMS, a.epsilon, qkv + a.q_width(), model.weight(map.k_norm.gain),
+                                   nullptr, qkv + a.k_column(), nullptr, k_rstd, a.kv_heads, ld, ld},
+              block);
 }
 
 }  // namespace
@@ -41,16 +58,17 @@ void build_norm(Builder& builder, const Model& model, const NormMap& norm, int64
                 float* rstd, int32_t block) {
   const Architecture& a = model.architecture();
   builder.add(ms_norm_forward_args{rows, a.width, a.norm_kind, a.epsilon, x, model.weight(norm.gain), model.weight(norm.bias), y,
-                                   mean, rstd},
+                                   mean, rstd, 0, 0, 0},
               block);
 }
 
 void build_rotary(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, bool inverse, int32_t block) {
   const Architecture& a = model.architecture();
   if (a.rotary_dims == 0) return;
-  for (float* x : {qkv, qkv + a.width}) {
-    builder.add(ms_rotary_args{rows.rows, rows.positions, static_cast<int32_t>(a.heads), static_cast<int32_t>(a.head_dim()),
-                               a.rotary_dims, inverse ? 1 : 0, a.rotary_base, x, 3 * a.width},
+  for (const bool keys : {false, true}) {
+    builder.add(ms_rotary_args{rows.rows, rows.positions, static_cast<int32_t>(keys ? a.kv_heads : a.heads),
+                               static_cast<int32_t>(a.head_dim), a.rotary_dims, inverse ? 1 : 0, model.rotary_frequencies(),
+                               a.rotary_magnitude, qkv + (keys ? a.k_column() : a.q_column()), a.qkv_width()},
                 block);
   }
 }
@@ -77,23 +95,32 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
   if (stored) {
     for (float** statistic : {&act.mean1, &act.rstd1, &act.mean2, &act.rstd2}) *statistic = builder.take<float>(n);
     act.lse = builder.take<float>(n * a.heads);
+    if (a.qk_norm) {
+      act.q_rstd = builder.take<float>(n * a.heads);
+      act.k_rstd = builder.take<float>(n * a.kv_heads);
+    }
   }
   build_norm(builder, model, map.norm1, n, x, normed, act.mean1, act.rstd1, block);
-  act.qkv = builder.take<float>(n * 3 * d);
+  act.qkv = builder.take<float>(n * a.qkv_width());
   int64_t column = 0;
   for (size_t i = 0; i < static_cast<size_t>(map.qkv_count); ++i) {
-    build_linear(builder, model, map.qkv[i], n, normed, MS_ACTIVATION_NONE, nullptr, act.qkv + column, 3 * d, block);
+    build_linear(builder, model, map.qkv[i], n, normed, MS_ACTIVATION_NONE, nullptr, act.qkv + column, a.qkv_width(),
+                 block);
     column += map.qkv[i].out;
   }
+  build_head_norms(builder, model, n, act.qkv, act.q_rstd, act.k_rstd, block);
   build_rotary(builder, model, rows, act.qkv, false, block);
-  act.attended = builder.take<float>(n * d);
+  act.attended = builder.take<float>(n * a.q_width());
   build_attention(builder, model, rows, act.qkv, act.attended, act.lse, cache, block);
   if (!stored) builder.give(act.qkv);
 
   const auto mlp_in = [&](const float* input) {
     build_norm(builder, model, map.norm2, n, input, normed, act.mean2, act.rstd2, block);
-    act.mlp = builder.take<float>(n * a.inner);
-    build_linear(builder, model, map.mlp_in, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp, a.inner, block);
+    act.mlp = builder.take<float>(n * a.inner_width());
+    build_linear(builder, model, map.mlp_in, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp, a.inner_width(), block);
+    if (a.gated_mlp) {
+      build_linear(builder, model, map.mlp_up, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp + a.inner, a.inner_width(), block);
+    }
   };
   // Parallel: both branches read the block's input, so the MLP reads it before the attention's sum may overwrite it.
   if (a.parallel_residual) mlp_in(x);
@@ -107,7 +134,14 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
   float* out = nullptr;
   if (keep != Keep::all_again) {
     out = keep == Keep::all && !a.parallel_residual ? builder.take<float>(n * d) : middle;
-    build_linear(builder, model, map.mlp_out, n, act.mlp, a.activation, middle, out, d, block);
+    if (a.gated_mlp) {
+      float* gated = builder.take<float>(n * a.inner);
+      builder.add(ms_glu_forward_args{n, a.inner, a.activation, act.mlp, gated}, block);
+      build_linear(builder, model, map.mlp_out, n, gated, MS_ACTIVATION_NONE, middle, out, d, block);
+      builder.give(gated);
+    } else {
+      build_linear(builder, model, map.mlp_out, n, act.mlp, a.activation, middle, out, d, block);
+    }
   }
   if (!stored) builder.give(act.mlp);
   if (stored && !a.parallel_residual) act.middle = middle;

@@ -13,14 +13,15 @@ namespace mendset {
 struct BlockActivations {
   float* input = nullptr;     // [rows, width]
   float* middle = nullptr;    // [rows, width] between attention and MLP; null when the residual is parallel
-  float* qkv = nullptr;       // [rows, 3 width], rotated
-  float* attended = nullptr;  // [rows, width]
-  float* mlp = nullptr;       // [rows, inner] before the activation
+  float* qkv = nullptr;       // [rows, qkv width], rotated
+  float* attended = nullptr;  // [rows, query width]
+  float* mlp = nullptr;       // [rows, inner width] before the activation
+  float *q_rstd = nullptr, *k_rstd = nullptr;  // [rows, heads] of normed queries, [rows, kv heads] of keys
   float *mean1 = nullptr, *rstd1 = nullptr, *mean2 = nullptr, *rstd2 = nullptr;  // [rows]
   float* lse = nullptr;                                                          // [rows, heads]
 };
 
-// Keys and values of earlier tokens, [layers][slots, capacity, width] each.
+// Keys and values of earlier tokens, [layers][slots, capacity, kv width] each.
 struct KeyValueCache {
   float *keys = nullptr, *values = nullptr;
   int64_t slots = 0, capacity = 0;

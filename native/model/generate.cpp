@@ -76,14 +76,14 @@ class GenerateTask : public Task {
     int64_t tokens = 0, longest = 0;
     for (last_ = first_; last_ < prompts_.samples() && last_ - first_ < kMaxSequences; ++last_) {
       const int64_t length = prompt_length(last_), capacity = std::max(longest, length) + options_.max_new_tokens;
-      const int64_t cache_bytes = 2 * a.layers * (last_ - first_ + 1) * capacity * a.width * static_cast<int64_t>(sizeof(float));
+      const int64_t cache_bytes = 2 * a.layers * (last_ - first_ + 1) * capacity * a.kv_width() * static_cast<int64_t>(sizeof(float));
       if (last_ > first_ && (tokens + length > kMaxPromptTokens || cache_bytes > kMaxCacheBytes)) break;
       tokens += length;
       longest = std::max(longest, length);
     }
     cache_.slots = last_ - first_;
     cache_.capacity = longest + options_.max_new_tokens;
-    const size_t cache_bytes = static_cast<size_t>(a.layers * cache_.slots * cache_.capacity * a.width) * sizeof(float);
+    const size_t cache_bytes = static_cast<size_t>(a.layers * cache_.slots * cache_.capacity * a.kv_width()) * sizeof(float);
     if (keys_.bytes() < cache_bytes) {
       keys_.reset();
       values_.reset();

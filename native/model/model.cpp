@@ -30,12 +30,13 @@ void Model::lay_out(const std::string& prefix) {
     groups_.back().end = elements_;
     return static_cast<int>(tensors_.size()) - 1;
   };
-  auto norm = [&](const std::string& name, int32_t block) {
+  auto norm_of = [&](const std::string& name, int64_t width, int32_t block) {
     NormMap map;
-    map.gain = add(name + ".weight", {a.width}, block);
-    map.bias = a.norm_kind == MS_NORM_LAYER ? add(name + ".bias", {a.width}, block) : -1;
+    map.gain = add(name + ".weight", {width}, block);
+    map.bias = a.norm_kind == MS_NORM_LAYER ? add(name + ".bias", {width}, block) : -1;
     return map;
   };
+  auto norm = [&](const std::string& name, int32_t block) { return norm_of(name, a.width, block); };
   auto linear = [&](const std::string& name, int64_t in, int64_t out, bool bias, int32_t block) {
     LinearMap map;
     map.in = in;
@@ -61,12 +62,18 @@ void Model::lay_out(const std::string& prefix) {
     map.norm1 = norm(block + names.norm1, b);
     map.qkv_count = a.qkv == QkvStorage::separate ? 3 : 1;
     for (size_t i = 0; i < static_cast<size_t>(map.qkv_count); ++i) {
-      map.qkv[i] = linear(block + names.qkv[i], a.width, map.qkv_count == 3 ? a.width : 3 * a.width, a.qkv_bias, b);
+      const int64_t part = i == 0 ? a.q_width() : a.kv_width(), joined = a.q_width() + 2 * a.kv_width();
+      map.qkv[i] = linear(block + names.qkv[i], a.width, map.qkv_count == 3 ? part : joined, a.qkv_bias, b);
     }
-    map.attention_out = linear(block + names.attention_out, a.width, a.width, a.out_bias, b);
+    if (a.qk_norm) {
+      map.q_norm = norm_of(block + names.q_norm, a.head_dim, b);
+      map.k_norm = norm_of(block + names.k_norm, a.head_dim, b);
+    }
+    map.attention_out = linear(block + names.attention_out, a.q_width(), a.width, a.out_bias, b);
     map.norm2 = norm(block + names.norm2, b);
-    map.mlp_in = linear(block + names.mlp_in, a.width, a.inner, true, b);
-    map.mlp_out = linear(block + names.mlp_out, a.inner, a.width, true, b);
+    map.mlp_in = linear(block + names.mlp_in, a.width, a.inner, a.mlp_bias, b);
+    if (a.gated_mlp) map.mlp_up = linear(block + names.mlp_up, a.width, a.inner, a.mlp_bias, b);
+    map.mlp_out = linear(block + names.mlp_out, a.inner, a.width, a.mlp_bias, b);
     map_.blocks.push_back(map);
   }
   open_group();
@@ -90,7 +97,15 @@ std::shared_ptr<Model> Model::create(const std::shared_ptr<Backend>& backend, Ar
   return model;
 }
 
-Status Model::allocate() { return Buffer::allocate(backend_, static_cast<size_t>(elements_) * sizeof(float), &buffer_); }
+Status Model::allocate() {
+  const std::vector<double>& frequencies = architecture_.rotary_frequencies;
+  if (!frequencies.empty()) {
+    const size_t bytes = frequencies.size() * sizeof(double);
+    MS_TRY(Buffer::allocate(backend_, bytes, &rotary_));
+    MS_TRY(rotary_.upload(frequencies.data(), bytes));
+  }
+  return Buffer::allocate(backend_, static_cast<size_t>(elements_) * sizeof(float), &buffer_);
+}
 
 int Model::find(const std::string& name) const {
   for (size_t i = 0; i < tensors_.size(); ++i) {
@@ -159,7 +174,9 @@ Status create_model(const std::shared_ptr<Backend>& backend, const std::string& 
     if (info.block >= 0) {
       const BlockMap& block = model->map().blocks[static_cast<size_t>(info.block)];
       if (tensor == block.attention_out.weight || tensor == block.mlp_out.weight) scale *= residual_scale;
-      if (tensor == block.norm1.gain || tensor == block.norm2.gain) mean = 1;
+      for (const NormMap& norm : {block.norm1, block.norm2, block.q_norm, block.k_norm}) {
+        if (tensor == norm.gain) mean = 1;
+      }
     } else if (tensor == model->map().final_norm.gain) {
       mean = 1;
     }

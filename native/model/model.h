@@ -25,9 +25,11 @@ struct NormMap {
 };
 struct BlockMap {
   NormMap norm1, norm2;
-  std::array<LinearMap, 3> qkv;  // side by side in the [rows, 3 width] buffer
+  std::array<LinearMap, 3> qkv;  // side by side in the [rows, qkv width] buffer
   int qkv_count = 0;
+  NormMap q_norm, k_norm;        // of each head
   LinearMap attention_out, mlp_in, mlp_out;
+  LinearMap mlp_up;  // beside mlp_in when the MLP is gated
 };
 struct TensorMap {
   int token_embedding = -1, position_embedding = -1;
@@ -76,6 +78,8 @@ class Model {
   // Before `allocate` an address that nothing may touch: enough to plan passes and forecast their memory.
   float* data() const { return allocated() ? buffer_.as<float>() : reinterpret_cast<float*>(kNowhere); }
   bool allocated() const { return buffer_.data() != nullptr; }
+  // [rotary_dims / 2] on the backend
+  const double* rotary_frequencies() const { return rotary_.as<double>(); }
   float* weight(int tensor) const { return tensor < 0 ? nullptr : data() + offset(tensor); }
   int find(const std::string& name) const;  // -1 when there is none
 
@@ -104,7 +108,7 @@ class Model {
   std::vector<TensorGroup> groups_;
   TensorMap map_;
   int64_t elements_ = 0;
-  Buffer buffer_;
+  Buffer buffer_, rotary_;
   mutable std::mutex mutex_;  // tasks are made and dropped on other threads than the one that steps
   std::unique_ptr<Arena> idle_arena_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <set>
 
@@ -54,6 +55,19 @@ float float_from_float16(uint16_t bits) {
   }
   const uint32_t wide = exponent == 31 ? 0xFFu : exponent + 112;
   return std::bit_cast<float>(sign | (wide << 23) | (mantissa << 13));
+}
+
+uint16_t float16_from_float(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value), magnitude = bits & 0x7FFFFFFFu;
+  const uint32_t sign = (bits >> 16) & 0x8000u;
+  if (magnitude > 0x7F800000u) return static_cast<uint16_t>(sign | 0x7E00u);
+  if (magnitude >= 0x477FF000u) return static_cast<uint16_t>(sign | 0x7C00u);  // rounds to 65536 or more
+  if (magnitude < 0x38800000u) {                                               // below 2^-14: multiples of 2^-24
+    const float scaled = std::bit_cast<float>(magnitude) * 0x1p24f;            // exact, below 1024
+    return static_cast<uint16_t>(sign | static_cast<uint32_t>(std::nearbyint(scaled)));
+  }
+  const uint32_t rounded = magnitude + 0xFFFu + ((magnitude >> 13) & 1u);
+  return static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
 }
 
 Status SafetensorsFile::open(const std::string& path, std::shared_ptr<SafetensorsFile>* out) {
@@ -223,7 +237,8 @@ Status SafetensorsWriter::append(const float* values) {
   for (const int64_t dimension : tensor.shape) count *= static_cast<size_t>(dimension);
   if (tensor.dtype == "F32") return file_.write(values, count * 4);
   narrow_.resize(count);
-  for (size_t i = 0; i < count; ++i) narrow_[i] = bfloat16_from_float(values[i]);
+  const bool half = tensor.dtype == "F16";
+  for (size_t i = 0; i < count; ++i) narrow_[i] = half ? float16_from_float(values[i]) : bfloat16_from_float(values[i]);
   return file_.write(narrow_.data(), count * 2);
 }
 
@@ -271,7 +286,8 @@ Status CheckpointFiles::open(const std::string& directory, CheckpointFiles* out)
     if (!member.value.is_string())
       return failure(Code::corrupt, "%s: weight_map of %.200s is not a file name.", index.c_str(), member.key.c_str());
     const std::string& name = member.value.as_string();
-    if (name.empty() || name.find_first_of("/\\%") != std::string::npos || name == "." || name == "..") {
+    const bool control = std::any_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 32; });
+    if (name.empty() || control || name.find_first_of("/\\%") != std::string::npos || name == "." || name == "..") {
       return failure(Code::corrupt, "%s: \"%.200s\" is not a plain file name.", index.c_str(), name.c_str());
     }
     std::shared_ptr<SafetensorsFile>& shard = shards[name];

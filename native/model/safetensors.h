@@ -52,6 +52,8 @@ class SafetensorsFile {
 uint16_t bfloat16_from_float(float value);
 float float_from_bfloat16(uint16_t bits);
 float float_from_float16(uint16_t bits);
+// Nearest float16, ties to even; beyond 65504 infinity, NaN stays NaN.
+uint16_t float16_from_float(float value);
 
 struct TensorToWrite {
   std::string name;
@@ -64,7 +66,7 @@ class SafetensorsWriter {
  public:
   static Status create(const std::string& path, const std::vector<TensorToWrite>& tensors,
                        std::map<std::string, std::string> metadata, SafetensorsWriter* out);
-  // fp32 values of the next tensor, stored as F32 or BF16 as declared.
+  // fp32 values of the next tensor, stored as F32, F16 or BF16 as declared.
   Status append(const float* values);
   Status finish();
 

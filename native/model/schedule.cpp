@@ -62,14 +62,16 @@ struct Coster {
     const double width = product(a.heads, a.head_dim), keys = product(a.batch, a.capacity);
     return {4 * keys * width, 2 * keys * width};
   }
-  Pair operator()(const ms_norm_forward_args& a) const { return elements(product(a.rows, a.width), 8, 2); }
-  Pair operator()(const ms_norm_backward_args& a) const { return elements(product(a.rows, a.width), 12, 4); }
-  Pair operator()(const ms_norm_sample_norm_args& a) const { return elements(product(a.rows, a.width), 6, 2); }
+  Pair operator()(const ms_norm_forward_args& a) const { return elements(product(a.rows, a.width, a.groups > 0 ? a.groups : 1), 8, 2); }
+  Pair operator()(const ms_norm_backward_args& a) const { return elements(product(a.rows, a.width, a.groups > 0 ? a.groups : 1), 12, 4); }
+  Pair operator()(const ms_norm_sample_norm_args& a) const { return elements(product(a.rows, a.width, a.groups > 0 ? a.groups : 1), 6, 2); }
   Pair operator()(const ms_embed_forward_args& a) const { return elements(product(a.rows, a.width), 1, 3); }
   Pair operator()(const ms_embed_backward_args& a) const { return elements(product(a.rows, a.width), 2, 5); }
   Pair operator()(const ms_embed_sample_norm_args& a) const { return elements(product(a.rows, a.width), 4, 2); }
   Pair operator()(const ms_token_loss_args& a) const { return elements(product(a.rows, a.vocab), 8, 3); }
   Pair operator()(const ms_rotary_args& a) const { return elements(product(a.rows, a.heads, a.dims), 3, 2); }
+  Pair operator()(const ms_glu_forward_args& a) const { return elements(product(a.rows, a.width), 6, 3); }
+  Pair operator()(const ms_glu_backward_args& a) const { return elements(product(a.rows, a.width), 12, 5); }
   Pair operator()(const ms_gather_rows_args& a) const { return elements(product(a.rows, a.width), 0, 2); }
   Pair operator()(const ms_scatter_rows_args& a) const { return elements(product(a.rows, a.width), 0, 2); }
   Pair operator()(const ms_cache_fill_args& a) const { return elements(product(a.rows, a.width), 0, 4); }

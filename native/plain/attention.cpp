@@ -83,18 +83,17 @@ int32_t plain_attention_backward(ms_context*, const ms_attention_backward_args* 
   return MS_OK;
 }
 
-// Columns c and c + dims/2 of a head turn by positions * base^(-2c/dims).
 int32_t plain_rotary(ms_context*, const ms_rotary_args* a) {
   const int64_t half = a->dims / 2;
   for (int64_t t = 0; t < a->rows; ++t) {
     for (int64_t c = 0; c < half; ++c) {
-      const double frequency = std::pow(static_cast<double>(a->base), -2.0 * static_cast<double>(c) / a->dims);
-      const double angle = (a->inverse ? -1 : 1) * a->positions[t] * frequency;
+      const double angle = (a->inverse ? -1 : 1) * a->positions[t] * a->frequencies[c];
+      const double cosine = a->magnitude * std::cos(angle), sine = a->magnitude * std::sin(angle);
       for (int64_t h = 0; h < a->heads; ++h) {
         float* x = a->x + t * a->ld_x + h * a->head_dim + c;
         const double first = x[0], second = x[half];
-        x[0] = static_cast<float>(first * std::cos(angle) - second * std::sin(angle));
-        x[half] = static_cast<float>(second * std::cos(angle) + first * std::sin(angle));
+        x[0] = static_cast<float>(first * cosine - second * sine);
+        x[half] = static_cast<float>(second * cosine + first * sine);
       }
     }
   }

@@ -6,12 +6,32 @@
 
 namespace mendset {
 
+namespace {
+
+// Where a group of a row lies: its columns in x and in y, and its place among the statistics.
+struct Stretch {
+  int64_t x, y, statistic;
+};
+template <typename Args>
+int64_t stretches(const Args& a) {
+  return a.rows * (a.groups > 0 ? a.groups : 1);
+}
+template <typename Args>
+Stretch stretch(const Args& a, int64_t i) {
+  if (a.groups == 0) return {i * a.width, i * a.width, i};
+  const int64_t row = i / a.groups, group = i % a.groups;
+  return {row * a.ld_x + group * a.width, row * a.ld_y + group * a.width, i};
+}
+
+}  // namespace
+
 int32_t plain_norm_forward(ms_context*, const ms_norm_forward_args* a) {
   const bool layer = a->kind == MS_NORM_LAYER;
   const auto width = static_cast<double>(a->width);
-  for (int64_t t = 0; t < a->rows; ++t) {
-    const float* x = a->x + t * a->width;
-    float* y = a->y + t * a->width;
+  for (int64_t i = 0; i < stretches(*a); ++i) {
+    const auto [at_x, at_y, t] = stretch(*a, i);
+    const float* x = a->x + at_x;
+    float* y = a->y + at_y;
     double mean = 0;
     if (layer) {
       for (int64_t c = 0; c < a->width; ++c) mean += x[c];
@@ -36,9 +56,10 @@ int32_t plain_norm_backward(ms_context*, const ms_norm_backward_args* a) {
   const bool layer = a->kind == MS_NORM_LAYER;
   const int64_t width = a->width;
   std::vector<double> d_gain(static_cast<size_t>(width)), d_bias(static_cast<size_t>(width));
-  for (int64_t t = 0; t < a->rows; ++t) {
-    const float* x = a->x + t * width;
-    const float* d_y = a->d_y + t * width;
+  for (int64_t i = 0; i < stretches(*a); ++i) {
+    const auto [at_x, at_y, t] = stretch(*a, i);
+    const float* x = a->x + at_x;
+    const float* d_y = a->d_y + at_y;
     const double mean = layer ? a->mean[t] : 0, rstd = a->rstd[t];
     double g_mean = 0, g_xhat_mean = 0;
     for (int64_t c = 0; c < width; ++c) {
@@ -53,8 +74,8 @@ int32_t plain_norm_backward(ms_context*, const ms_norm_backward_args* a) {
     if (!a->d_x) continue;
     for (int64_t c = 0; c < width; ++c) {
       const double xhat = (x[c] - mean) * rstd, g = static_cast<double>(d_y[c]) * a->gain[c];
-      const double residual = a->d_residual ? a->d_residual[t * width + c] : 0;
-      a->d_x[t * width + c] = static_cast<float>(residual + rstd * (g - g_mean - xhat * g_xhat_mean));
+      const double residual = a->d_residual ? a->d_residual[at_x + c] : 0;
+      a->d_x[at_x + c] = static_cast<float>(residual + rstd * (g - g_mean - xhat * g_xhat_mean));
     }
   }
   for (int64_t c = 0; c < width; ++c) {

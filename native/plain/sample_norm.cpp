@@ -50,12 +50,16 @@ int32_t plain_linear_sample_norm(ms_context*, const ms_linear_sample_norm_args* 
 int32_t plain_norm_sample_norm(ms_context*, const ms_norm_sample_norm_args* a) {
   for (int64_t s = 0; s < a->samples; ++s) {
     std::vector<double> d_gain(static_cast<size_t>(a->width)), d_bias(static_cast<size_t>(a->width));
+    const int64_t groups = a->groups > 0 ? a->groups : 1;
+    const int64_t ld_x = a->groups > 0 ? a->ld_x : a->width, ld_y = a->groups > 0 ? a->ld_y : a->width;
     for (int64_t t = a->offsets[s]; t < a->offsets[s + 1]; ++t) {
       const double mean = a->kind == MS_NORM_LAYER ? a->mean[t] : 0;
-      for (int64_t c = 0; c < a->width; ++c) {
-        const double d_y = a->d_y[t * a->width + c];
-        d_gain[static_cast<size_t>(c)] += (a->x[t * a->width + c] - mean) * a->rstd[t] * d_y;
-        d_bias[static_cast<size_t>(c)] += d_y;
+      for (int64_t g = 0; g < groups; ++g) {
+        for (int64_t c = 0; c < a->width; ++c) {
+          const double d_y = a->d_y[t * ld_y + g * a->width + c];
+          d_gain[static_cast<size_t>(c)] += (a->x[t * ld_x + g * a->width + c] - mean) * a->rstd[t * groups + g] * d_y;
+          d_bias[static_cast<size_t>(c)] += d_y;
+        }
       }
     }
     if (a->gain_squares) a->gain_squares[s * a->stride] += sum_of_squares(d_gain);

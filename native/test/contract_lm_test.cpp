@@ -77,7 +77,7 @@ void norm() {
                [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
                  Guarded<float> y(rows * width), mean(rows), rstd(rows), bare(rows * width);
                  ms_norm_forward_args args{rows,        width,       kind,     1e-5f,       x.data(),
-                                           gain.data(), bias.data(), y.data(), mean.data(), rstd.data()};
+                                           gain.data(), bias.data(), y.data(), mean.data(), rstd.data(), 0,        0,           0};
                  outputs.result(table.norm_forward(context, &args));
                  args.bias = nullptr, args.mean = nullptr, args.rstd = nullptr, args.y = bare.data();
                  outputs.result(table.norm_forward(context, &args));
@@ -88,7 +88,7 @@ void norm() {
                });
       std::vector<float> mean(static_cast<size_t>(rows)), rstd(static_cast<size_t>(rows)), y(static_cast<size_t>(rows * width));
       const ms_norm_forward_args forward{rows,        width,       kind,     1e-5f,       x.data(),
-                                         gain.data(), bias.data(), y.data(), mean.data(), rstd.data()};
+                                         gain.data(), bias.data(), y.data(), mean.data(), rstd.data(), 0,        0,           0};
       mendset_plain_backend()->norm_forward(nullptr, &forward);
       for (const int variant :
            {0, 1, 2, 3}) {  // separate output; in place of the residual; of d_y, no parameters; parameters only
@@ -97,7 +97,7 @@ void norm() {
                    Guarded<float> d_x(variant == 1 ? residual : d_y), d_gain(gain), d_bias(bias);
                    ms_norm_backward_args args{rows,          width,        kind,       x.data(),        gain.data(),
                                               mean.data(),   rstd.data(),  d_y.data(), residual.data(), d_x.data(),
-                                              d_gain.data(), d_bias.data()};
+                                              d_gain.data(), d_bias.data(), 0,         0,               0};
                    if (variant == 1) args.d_residual = d_x.data();
                    if (variant == 2) args.d_y = d_x.data(), args.d_residual = nullptr, args.d_gain = args.d_bias = nullptr;
                    if (variant == 3) args.d_x = nullptr;
@@ -123,7 +123,8 @@ void sample_norms() {
                [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
                  Guarded<double> gain(samples * kStride, 1.0), bias(samples * kStride, 2.0);
                  const ms_norm_sample_norm_args args{rows,        width,       samples,    kind,        offsets.data(), x.data(),
-                                                     mean.data(), rstd.data(), d_y.data(), gain.data(), bias.data(),    kStride};
+                                                     mean.data(), rstd.data(), d_y.data(), gain.data(), bias.data(),    kStride,
+                                                     0,           0,           0};
                  outputs.result(table.norm_sample_norm(context, &args));
                  outputs.add("gain", gain);
                  outputs.add("bias", bias);
@@ -283,11 +284,13 @@ void rotary() {
     const int64_t ld = heads * head_dim + 7;
     const auto x = normal_values(rows * ld, 1);
     const auto positions = integer_values(rows, 2048, 2);
+    std::vector<double> frequencies;
+    for (int32_t c = 0; c < dims / 2; ++c) frequencies.push_back(std::pow(1e4, -2.0 * c / dims));
     for (const int32_t inverse : {0, 1}) {
       contract(sized("rotary", {rows, dims, inverse}), {1e-6, 1e-6},
                [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
                  Guarded<float> out(x);
-                 const ms_rotary_args args{rows, positions.data(), heads, head_dim, dims, inverse, 10000.0f, out.data(), ld};
+                 const ms_rotary_args args{rows, positions.data(), heads, head_dim, dims, inverse, frequencies.data(), 1.25f, out.data(), ld};
                  outputs.result(table.rotary(context, &args));
                  outputs.add("x", out);
                });

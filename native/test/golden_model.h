@@ -11,8 +11,9 @@
 
 namespace mendset::test {
 
+// A name of tiny-hf, or of another folder of golden files with its place: "decoders/llama".
 inline std::string golden_folder(const std::string& name) {
-  return std::string(MENDSET_SOURCE_DIR) + "/test/golden/tiny-hf/" + name;
+  return std::string(MENDSET_SOURCE_DIR) + "/test/golden/" + (name.find('/') == std::string::npos ? "tiny-hf/" : "") + name;
 }
 
 inline bool expect_ok(const Status& status, const char* file, int line) {

@@ -16,6 +16,13 @@ namespace {
 
 const char* const kModels[] = {"tiny-gpt2", "tiny-gpt-neo", "tiny-gpt-neox", "tiny-gpt-neox-seq"};
 
+// Written by test/golden/decoders/make_decoders.py.
+const char* const kVariants[] = {
+    "gpt2-odd-heads",   "gpt2-unscaled",      "gpt2-by-layer",   "gpt2-bf16",         "gpt-neo-local-first", "gpt-neo-f16",
+    "gpt-neox-quarter", "gpt-neox-whole",     "gpt-neox-linear", "llama",             "llama-one-key-head",  "llama-linear",
+    "llama-dynamic",    "llama-llama3",       "llama-yarn",      "llama-yarn-scaled", "llama-bf16",          "mistral-window",
+    "qwen2",            "qwen2-sliding",      "qwen3",           "qwen3-bias"};
+
 struct Gradients {
   std::vector<std::vector<float>> values;
   double loss = 0;
@@ -216,6 +223,40 @@ void test_files(const std::shared_ptr<Backend>& backend, const std::shared_ptr<M
     CHECK(config.find("attention_types") != nullptr && config.find("attention_layers")->items().size() == 4);
 }
 
+// Saved in the element type that the file had, the weights come back bit for bit and the config means the same.
+void test_round_trip(const std::shared_ptr<Backend>& backend, const std::shared_ptr<Model>& model, const Golden& golden) {
+  const ModelSummary summary = summarize(*model);
+  Folder folder;
+  save(model, folder.path, summary.stored_dtype.c_str(), 0, 0.001);
+  const std::shared_ptr<Model> again = load(backend, folder.path);
+  if (again == nullptr) return;
+  CHECK(summarize(*again).stored_dtype == summary.stored_dtype);
+  CHECK(all_tensors(*again) == all_tensors(*model));
+  test_forward(again, golden);
+}
+
+// An IRepair step changes the block that it chose and nothing else.
+void test_repair_step(const std::shared_ptr<Backend>& backend, const std::string& folder, const Golden& golden) {
+  const std::shared_ptr<Model> model = load(backend, folder);
+  std::shared_ptr<Trainer> trainer;
+  if (model == nullptr || !EXPECT_OK(create_trainer(model, nullptr, {}, &trainer))) return;
+  const std::vector<std::vector<float>> before = all_tensors(*model);
+  StepRequest request;
+  request.chosen = request.sensitivity = golden.batch();
+  request.slice = Slice::most_sensitive;
+  request.lr = 1e-3f;
+  for (const bool checkpoint : {false, true}) {
+    request.checkpoint = checkpoint;
+    StepResult result;
+    std::unique_ptr<Task> task;
+    if (!EXPECT_OK(step_task(trainer, request, &result, &task)) || !EXPECT_OK(run(task, 0.001))) return;
+    CHECK(result.block >= 0 && result.block < summarize(*model).layers && result.gradient_norm > 0);
+    if (checkpoint) continue;
+    const std::vector<std::vector<float>> after = all_tensors(*model);
+    for (size_t i = 0; i < before.size(); ++i) CHECK((before[i] == after[i]) == (tensors(*model)[i].block != result.block));
+  }
+}
+
 // A folder with the tiny model's tensors, changed by `change`, and its config, changed by `edit`.
 template <typename Change, typename Edit>
 Status load_variant(const std::shared_ptr<Backend>& backend, const std::string& name, Change&& change, Edit&& edit,
@@ -314,14 +355,20 @@ void test_variants(const std::shared_ptr<Backend>& backend, const std::shared_pt
   refused(load_variant(
               backend, "tiny-gpt2", same_tensors, [](Json& config) { config.set("model_type", Json::string("bert")); }, &model),
           Code::unsupported, "bert");
-  for (const char* key : {"reorder_and_upcast_attn", "scale_attn_by_inverse_layer_idx", "add_cross_attention"}) {
+  for (const char* key : {"add_cross_attention", "quantization_config", "attention_sinks"}) {
     refused(load_variant(
                 backend, "tiny-gpt2", same_tensors, [&](Json& config) { config.set(key, Json::boolean(true)); }, &model),
             Code::unsupported, key);
   }
   refused(load_variant(
-              backend, "tiny-gpt-neox", same_tensors, [](Json& config) { config.set("rope_scaling", Json::object()); }, &model),
-          Code::unsupported, "rope_scaling");
+              backend, "tiny-gpt-neox", same_tensors,
+              [](Json& config) {
+                Json scaling = Json::object();
+                scaling.set("rope_type", Json::string("longrope"));
+                config.set("rope_scaling", scaling);
+              },
+              &model),
+          Code::unsupported, "longrope");
   // Old spellings give the same model.
   if (EXPECT_OK(load_variant(
           backend, "tiny-gpt-neox-seq", same_tensors,
@@ -393,6 +440,7 @@ void test_create(const std::shared_ptr<Backend>& backend) {
 }  // namespace
 
 int main() {
+  int failures = 0;
   for (const char* name : {"plain", "cpu"}) {
     std::shared_ptr<Backend> backend;
     if (!EXPECT_OK(Backend::open(name, 2, &backend))) continue;
@@ -405,6 +453,20 @@ int main() {
       test_gradient_norms(model, golden);
       test_greedy(model, golden);
       test_files(backend, model, model_name);
+    }
+    for (const std::string variant : kVariants) {
+      const std::string folder = golden_folder("decoders/" + variant);
+      const std::shared_ptr<Model> model = load(backend, folder);
+      const Golden golden("decoders/" + variant);
+      if (model == nullptr || golden.ids.empty()) continue;
+      test_forward(model, golden);
+      test_gradients(model, golden);
+      test_gradient_norms(model, golden);
+      test_greedy(model, golden);
+      test_round_trip(backend, model, golden);
+      test_repair_step(backend, folder, golden);
+      if (failed > failures) std::printf("^ %s on %s\n", variant.c_str(), name);
+      failures = failed;
     }
     const std::shared_ptr<Model> gpt2 = load(backend, golden_folder("tiny-gpt2"));
     if (gpt2 == nullptr) continue;

@@ -333,7 +333,7 @@ export class LanguageModel {
    * Writes a folder that Hugging Face transformers loads: weights in the source's layout, config, tokenizer files carried along.
    * Every file is written beside its place, synced and renamed.
    */
-  async save(directory: string, options: RunOptions & { dtype?: 'F32' | 'BF16'; shardBytes?: number } = {}): Promise<void> {
+  async save(directory: string, options: RunOptions & { dtype?: 'F32' | 'F16' | 'BF16'; shardBytes?: number } = {}): Promise<void> {
     await saveCheckpoint(this.handle, this.directory, directory, options);
   }
 

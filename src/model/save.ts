@@ -16,13 +16,19 @@ const CARRIED_FILES = [
   'vocab.json',
   'merges.txt',
   'generation_config.json',
+  'vocab.txt',
+  'tokenizer.model',
+  'sentencepiece.bpe.model',
+  'spiece.model',
+  'chat_template.jinja',
 ] as const;
 
 /** 5 GB, the shard size Hugging Face transformers writes. */
 const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
 export interface SaveOptions extends RunOptions {
-  readonly dtype?: 'F32' | 'BF16';
+  /** Default: the element type that the model was read in, F32 for fresh ones */
+  readonly dtype?: 'F32' | 'F16' | 'BF16';
   readonly shardBytes?: number;
 }
 
@@ -49,7 +55,7 @@ export async function saveCheckpoint(
   try {
     await mkdir(partial, { recursive: true });
     const task = callNative(() =>
-      addon().saveModelTask(handle, partial, options.dtype ?? 'F32', options.shardBytes ?? DEFAULT_SHARD_BYTES),
+      addon().saveModelTask(handle, partial, options.dtype ?? sourceDtype(handle), options.shardBytes ?? DEFAULT_SHARD_BYTES),
     );
     await runTask(task, 'save model', { signal: options.signal, onProgress: options.onProgress });
     if (sourceDirectory !== null) await carryFiles(resolve(sourceDirectory), partial);
@@ -73,6 +79,11 @@ export async function saveCheckpoint(
       },
     );
   }
+}
+
+function sourceDtype(handle: NativeModel): 'F32' | 'F16' | 'BF16' {
+  const { storedDtype } = handle.summary();
+  return storedDtype === 'F16' || storedDtype === 'BF16' ? storedDtype : 'F32';
 }
 
 /** What a checkpoint consists of, beside its weights, and the records that mendset's programs write beside it. */

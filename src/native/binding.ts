@@ -166,7 +166,7 @@ export interface NativeBinding {
 
   loadModelTask(directory: string, backend: string, threads: number): NativeTask & { result(): NativeModel };
   createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;
-  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'BF16', shardBytes: number): NativeTask;
+  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16', shardBytes: number): NativeTask;
   scoreTask(model: NativeModel, batch: PackedBatch, outputs: NativeScoreOutputs): NativeTask;
   /** squares: [samples, tensors] */
   gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;

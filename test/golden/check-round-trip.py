@@ -1,6 +1,6 @@
 """Loads a checkpoint that mendset wrote with transformers and compares logits. Not part of `npm test`.
 
-  node dist/cli/main.js repair --model test/golden/tiny-hf/tiny-gpt2 ... --out /tmp/repaired
+  node test/golden/save-all.mjs OUT                    (every golden model, single and in shards)
   python check-round-trip.py FOLDER IDS.json LOGITS.npy [--tolerance 1e-4]
 
 IDS.json: a list of token ids; LOGITS.npy: mendset's logits for them, [tokens, vocabulary]. Versions: transformers 5.18.0, torch 2.13.0.

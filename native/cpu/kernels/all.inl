@@ -7,6 +7,7 @@
 #include "cpu/kernels/small_product.inl"
 #include "cpu/kernels/rows.inl"
 #include "cpu/kernels/attention.inl"
+#include "cpu/kernels/glu.inl"
 #include "cpu/kernels/norm.inl"
 #include "cpu/kernels/optimizer.inl"
 #include "cpu/kernels/token_loss.inl"
@@ -26,6 +27,7 @@ constinit const Kernels MS_JOIN(kernels_, MENDSET_ISA) = {
     .reduce = MENDSET_ISA::reduce::kernels,
     .selection = MENDSET_ISA::selection::kernels,
     .attention = MENDSET_ISA::attention_kernels,
+    .glu = MENDSET_ISA::glu_kernels,
     .norm = MENDSET_ISA::norm_kernels,
     .optimizer = MENDSET_ISA::optimizer_kernels,
     .rows = MENDSET_ISA::row_kernels,

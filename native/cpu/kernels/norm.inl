@@ -36,9 +36,6 @@ static void norm_forward(int64_t rows, int64_t width, bool layer, float epsilon,
 static void norm_backward(int64_t rows, int64_t width, bool layer, const float* x, const float* gain, const float* mean,
                           const float* rstd, const float* d_y, const float* d_residual, float* d_x, float* d_gain,
                           float* d_bias) {
-  if (d_gain) {
-    for (int64_t c = 0; c < width; ++c) d_gain[c] = d_bias[c] = 0;
-  }
   for (int64_t t = 0; t < rows; ++t, x += width, d_y += width) {
     const Vec middle = set1(layer ? mean[t] : 0.0f), factor = set1(rstd[t]);
     if (d_gain) {

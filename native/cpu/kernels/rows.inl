@@ -27,16 +27,19 @@ static void rows_mean_pool(const float* x, int64_t rows, int64_t width, bool nor
   for (int64_t c = 0; c < width; ++c) out[c] = static_cast<float>(sums[c] / divisor);
 }
 
-static void rows_norm_squares(const float* x, const float* d_y, const float* mean, const float* rstd, int64_t rows, int64_t width,
-                              float* sums, double* gain_square, double* bias_square) {
+static void rows_norm_squares(const float* x, int64_t ld_x, const float* d_y, int64_t ld_y, const float* mean, const float* rstd,
+                              int64_t rows, int64_t groups, int64_t width, float* sums, double* gain_square,
+                              double* bias_square) {
   float* const gain = sums;
   float* const bias = sums + width;
   for (int64_t c = 0; c < 2 * width; ++c) sums[c] = 0;
-  for (int64_t t = 0; t < rows; ++t, x += width, d_y += width) {
-    const Vec middle = set1(mean ? mean[t] : 0.0f), factor = set1(rstd[t]);
+  for (int64_t i = 0; i < rows * groups; ++i) {
+    const int64_t t = i / groups, column = i % groups * width;
+    const float *const x_at = x + t * ld_x + column, *const d_at = d_y + t * ld_y + column;
+    const Vec middle = set1(mean ? mean[t] : 0.0f), factor = set1(rstd[i]);
     over_vectors(width, [&](auto lanes, int64_t c) {
-      const Vec d = lanes.get(d_y + c);
-      lanes.put(gain + c, fma((lanes.get(x + c) - middle) * factor, d, lanes.get(gain + c)));
+      const Vec d = lanes.get(d_at + c);
+      lanes.put(gain + c, fma((lanes.get(x_at + c) - middle) * factor, d, lanes.get(gain + c)));
       lanes.put(bias + c, lanes.get(bias + c) + d);
     });
   }

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 3
+#define MS_BACKEND_ABI 4
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -67,7 +67,9 @@ typedef struct {
   float* d_position_table;  // [positions, width], nullable
 } ms_embed_backward_args;
 
-// y = (x - mean) * rstd * gain + bias (layer), y = x * rstd * gain (RMS: mean not written, bias ignored)
+// y = (x - mean) * rstd * gain + bias (layer), y = x * rstd * gain (RMS: mean not written, bias ignored).
+// groups 0: rows are dense. Otherwise (RMS only) each row has `groups` stretches of `width` columns that are normed one by one with
+// the same gain (the heads of queries and keys), x's rows lie ld_x and y's rows ld_y apart, and rstd is [rows, groups].
 typedef struct {
   int64_t rows, width;
   int32_t kind;
@@ -78,9 +80,11 @@ typedef struct {
   float* y;           // [rows, width]
   float* mean;        // [rows], nullable
   float* rstd;        // [rows], nullable
+  int64_t groups, ld_x, ld_y;
 } ms_norm_forward_args;
 
-// d_x = d_residual + gradient through the norm. d_x may be the same buffer as d_residual or d_y.
+// d_x = d_residual + gradient through the norm. d_x may be the same buffer as d_residual or d_y. With groups: x and d_x have ld_x,
+// d_y has ld_y, and there is no d_residual.
 typedef struct {
   int64_t rows, width;
   int32_t kind;
@@ -93,6 +97,7 @@ typedef struct {
   float* d_x;               // [rows, width], nullable
   float* d_gain;            // [width], nullable, accumulates
   float* d_bias;            // [width], nullable, accumulates
+  int64_t groups, ld_x, ld_y;
 } ms_norm_backward_args;
 
 // A linear map reads f(x), f = x_activation, so that only the activation's *input* is ever stored.
@@ -156,7 +161,7 @@ typedef struct {
   int64_t stride;
 } ms_linear_sample_norm_args;
 
-// gain_squares[s * stride] += |sum_t xhat_t o d_y_t|^2; bias_squares[s * stride] += |sum_t d_y_t|^2
+// gain_squares[s * stride] += |sum_t xhat_t o d_y_t|^2; bias_squares[s * stride] += |sum_t d_y_t|^2; groups as in norm_forward
 typedef struct {
   int64_t rows, width, samples;
   int32_t kind;
@@ -168,6 +173,7 @@ typedef struct {
   double* gain_squares;  // nullable
   double* bias_squares;  // nullable
   int64_t stride;
+  int64_t groups, ld_x, ld_y;
 } ms_norm_sample_norm_args;
 
 // token_squares[s * stride] += sum over distinct tokens v of |sum_{t: ids[t]=v} e_t|^2
@@ -232,15 +238,34 @@ typedef struct {
   float *d_q, *d_k, *d_v;  // leading dimension ld_qkv, overwritten
 } ms_attention_backward_args;
 
-// Rotary position embedding in halves on the first `dims` columns of each head, in place; inverse for gradients.
+// Rotary position embedding in halves on the first `dims` columns of each head, in place: columns c and c + dims/2 turn by
+// positions * frequencies[c] and grow by `magnitude`; inverse: the transposed map, for gradients.
 typedef struct {
   int64_t rows;
   const int32_t* positions;
   int32_t heads, head_dim, dims, inverse;
-  float base;
+  const double* frequencies;  // [dims / 2] radians per position
+  float magnitude;
   float* x;  // leading dimension ld_x
   int64_t ld_x;
 } ms_rotary_args;
+
+// Gated linear unit: out = f(gate) o up; a row of x holds [gate | up].
+typedef struct {
+  int64_t rows, width;
+  int32_t activation;
+  const float* x;  // [rows, 2 width]
+  float* out;      // [rows, width]
+} ms_glu_forward_args;
+
+// d_x = [d_out o up o f'(gate) | d_out o f(gate)]; d_x may be the same buffer as x.
+typedef struct {
+  int64_t rows, width;
+  int32_t activation;
+  const float* x;      // [rows, 2 width]
+  const float* d_out;  // [rows, width]
+  float* d_x;          // [rows, 2 width]
+} ms_glu_backward_args;
 
 // One pass over rows of logits: statistics, losses and, if asked, the gradient written in place.
 // With p = softmax(z), r = softmax(reference), y = targets[t]:
@@ -558,6 +583,8 @@ typedef struct {
   X(attention_forward)     \
   X(attention_backward)    \
   X(rotary)                \
+  X(glu_forward)           \
+  X(glu_backward)          \
   X(token_loss)            \
   X(gather_rows)           \
   X(scatter_rows)          \
