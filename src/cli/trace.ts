@@ -24,6 +24,7 @@ export class Trace {
   readonly #phases = new Map<string, { seconds: number; peak: number }>();
   #open: { name: string; at: number } | null = null;
   #lastStep = 0;
+  #ownMs = 0;
 
   progress(event: ProgressEvent): void {
     const now = this.#now();
@@ -32,6 +33,12 @@ export class Trace {
       this.#open = { name: event.phase, at: now };
     }
     this.#memory(now);
+    this.#ownMs += (this.#now() - now) / 1000;
+  }
+
+  /** Seconds that recording itself took, measured in every call. */
+  get ownSeconds(): number {
+    return this.#ownMs / 1000;
   }
 
   /** A span that ends now and began where the last one of its lane ended, at the earliest with the open phase. */
@@ -40,6 +47,7 @@ export class Trace {
     const from = Math.max(this.#lastStep, this.#open?.at ?? 0);
     this.#events.push({ name, ph: 'X', ts: from, dur: now - from, pid: 0, tid: 1, args });
     this.#lastStep = now;
+    this.#ownMs += (this.#now() - now) / 1000;
   }
 
   finish(): TracedPhase[] {

@@ -63,7 +63,9 @@ export async function settleResults(path: string, keys: readonly string[], resul
   const text = await readFile(path, 'utf8').catch(() => null);
   if (text === null) return;
   const own = new Set(text.split('\n').flatMap((line, i) => (line === '' ? [] : [parseLine(line, `${path}:${i + 1}`).key])));
-  const lines = keys.filter((key) => own.has(key)).map((key) => `${JSON.stringify(results.get(key))}\n`);
+  // a run of some cells alone leaves the others where they are: behind
+  const order = [...new Set([...keys.filter((key) => own.has(key)), ...own])];
+  const lines = order.map((key) => `${JSON.stringify(results.get(key))}\n`);
   const wanted = lines.join('');
   if (wanted !== text) await writeFileAtomic(path, wanted);
 }

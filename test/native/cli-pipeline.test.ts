@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -156,12 +157,34 @@ describe('the commands in a row', () => {
     ).toEqual(Array(6).fill(true));
   });
 
-  it('profile tells phases and writes a trace', async () => {
-    const profile = await json(['profile', 'repair', '--model', model, '--data', pool, '--method', 'dapt', '--trace', at('t.json')]);
-    expect((profile['phases'] as { phase: string }[]).map((p) => p.phase)).toEqual(['training', 'validation', 'reference']);
+  it('profile tells phases, operations, the machine and its own cost, and writes a trace', async () => {
+    const files = ['--trace', at('t.json'), '--profile', at('p.json')];
+    const profile = await json(['profile', 'repair', '--model', model, '--data', pool, '--method', 'dapt', ...files]);
+    expect((profile['phases'] as { phase: string }[]).map((p) => p.phase)).toEqual(['training and validation', 'reference']);
     const trace = JSON.parse(await readFile(at('t.json'), 'utf8')) as { traceEvents: { ph: string; dur?: number }[] };
     expect(trace.traceEvents.filter((e) => e.ph === 'X').length).toBeGreaterThan(12);
-    await json(['profile', 'select', '--model', model, '--pool', pool, '--method', 'saps', '--budget', '5', '--trace', at('t.json')]);
+    const chosen = await json(['profile', 'select', '--model', model, '--pool', pool, '--method', 'saps', '--budget', '5', ...files]);
+    expect(JSON.parse(await readFile(at('p.json'), 'utf8'))).toEqual(chosen);
+    const { machine, phases, overhead, seconds, selectionShare, allocations } = chosen as never as {
+      machine: { gflopPerSecond: number; gigabytesPerSecond: number };
+      phases: { phase: string; seconds: number; flops: number | null; shareOfPeak: number | null; bytes: number | null }[];
+      overhead: { seconds: number; share: number };
+      seconds: number;
+      selectionShare: number;
+      allocations: { peakExternalBytes: number; garbageCollections: number };
+    };
+    expect(machine.gflopPerSecond).toBeGreaterThan(0.1);
+    expect(machine.gigabytesPerSecond).toBeGreaterThan(0.1);
+    const measured = phases.filter((p) => p.flops !== null);
+    expect(measured.length).toBeGreaterThanOrEqual(3);
+    for (const p of measured)
+      if (p.seconds > 0) expect(p.shareOfPeak).toBeCloseTo((p.flops as number) / p.seconds / 1e9 / machine.gflopPerSecond, 9);
+    expect(selectionShare).toBeGreaterThan(0);
+    expect(selectionShare).toBeLessThanOrEqual(1);
+    expect(overhead.seconds).toBeGreaterThan(0);
+    expect(overhead.share).toBeCloseTo(overhead.seconds / seconds, 9);
+    expect(overhead.share).toBeLessThan(0.02);
+    expect(allocations.peakExternalBytes).toBeGreaterThanOrEqual(0);
   });
 
   it('a study, interrupted and continued, equals one in a single run', async () => {
@@ -182,7 +205,14 @@ evaluation: { toxicity: prompts.jsonl, lastWord: words.jsonl, runningText: { fil
     expect(plan['cells']).toHaveLength(9);
     await json(['study', yaml, '--out', at('one')]);
     let interrupted = false;
-    const run = await cli(['study', yaml, '--out', at('two')], (fire) => setTimeout(fire, 150));
+    const run = await cli(['study', yaml, '--out', at('two')], (fire) => {
+      // a moment after the study has begun, however slow the machine
+      const poll = setInterval(() => {
+        if (!existsSync(join(at('two'), 'study.json'))) return;
+        clearInterval(poll);
+        setTimeout(fire, 50);
+      }, 5);
+    });
     if (run.code === 130) {
       interrupted = true;
       expect(run.stderr).toContain(`mendset study ${yaml} --out ${at('two')}`);

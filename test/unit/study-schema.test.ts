@@ -157,6 +157,7 @@ describe('the presets of the four research questions', () => {
       'rq2-published.yaml': 4 + 100 * 11,
       'rq3-published.yaml': 4 + 100 * 10,
       'rq4-published.yaml': 4 + 100 * 6,
+      'tune.yaml': 1 + 3 * (4 * 3 + 3 * 3),
     });
     for (const name of examples.filter((n) => n.includes('published')))
       expect(read(name)).toContain(`${(counts[name] as number).toLocaleString('en')} cells`);

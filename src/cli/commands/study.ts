@@ -16,6 +16,7 @@ import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
 import { formatDuration } from '../progress.ts';
 import { planText } from '../study-plan.ts';
+import { runTune } from '../study-tune.ts';
 
 export async function run(context: CommandContext): Promise<number> {
   const { options, argument, shared, signal, progress, argv, result } = context;
@@ -26,6 +27,10 @@ export async function run(context: CommandContext): Promise<number> {
   const jobs = options.countOr('jobs', ['auto'] as const, 1) ?? 1;
   const memoryLimit = options.bytes('memoryLimit');
   const planOnly = options.flag('planOnly');
+  const tune = options.flag('tune');
+  const tuneBudget = options.number('tuneBudget', { above: 0, max: 1 });
+  if (!tune) options.refuse(['tuneBudget'], 'without --tune');
+  else options.refuse(['cells', 'jobs', 'dryRun'], 'with --tune, whose rounds follow from each other');
   let share = { index: 1, of: 1 };
   try {
     share = parseShare(cellsText);
@@ -85,6 +90,10 @@ export async function run(context: CommandContext): Promise<number> {
       planText(cells, done, estimate, jobs === 'auto' ? 1 : jobs),
     );
     return 0;
+  }
+
+  if (tune) {
+    return await runTune(context, plan.config, argument as string, directory, tuneBudget);
   }
 
   context.onInterrupted(() => `Finished cells are kept in ${directory}. To continue:\n  ${commandLine(argv)}`);
