@@ -38,12 +38,13 @@ export type { TokenScoreName, TokenScoreOptions } from './features/token-scores.
 export type { ToxicityFeatureOptions } from './features/toxicity.ts';
 export * as metrics from './metrics/metrics.ts';
 export { type EmbedOptions, EncoderModel } from './model/encoder-model.ts';
+export { batchOfLengths, type ForecastWork, forecastMemory, type MemoryForecast } from './model/forecast-memory.ts';
 export { type Completion, type GenerateOptions, type GradientNorms, LanguageModel, type TokenScores } from './model/language-model.ts';
 export type { BackendName, LoadOptions } from './model/load-weights.ts';
 export type { Pooling, SentenceConfig } from './model/sentence-config.ts';
 export { type ClassifierConfig, SequenceClassifier } from './model/sequence-classifier.ts';
 export { completionSequence, pack, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
-export { type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
+export { type StepMemoryOptions, type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
 export type {
   NativeBackendReport as BackendReport,
   NativeModelSummary as ModelSummary,

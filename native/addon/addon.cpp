@@ -58,6 +58,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("openPlugin", Napi::Function::New<open_backend_plugin>(env, "openPlugin"));
   register_model(env, exports);
   register_encoder(env, exports);
+  register_forecast(env, exports);
   register_selection(env, exports);
   register_strata(env, exports);
   register_mapped_file(env, exports);

@@ -6,6 +6,7 @@
 #include "addon/task_object.h"
 
 namespace mendset::addon {
+
 namespace {
 
 // directory, backend, threads
@@ -140,23 +141,7 @@ Napi::Value make_trainer(const Napi::CallbackInfo& info) {
   if (!ModelObject::read(info[0], "model", &model)) return env.Undefined();
   if (!info[1].IsNull() && !ModelObject::read(info[1], "reference", &reference)) return env.Undefined();
   OptimizerOptions options;
-  if (!info[2].IsObject()) {
-    throw_status(env, failure(Code::invalid_argument, "Expected optimiser options { kind: 'rmsprop' | 'adamw', ... }."));
-    return env.Undefined();
-  }
-  const auto object = info[2].As<Napi::Object>();
-  std::string kind;
-  if (!read_string(object.Get("kind"), "kind", &kind)) return env.Undefined();
-  if (kind != "rmsprop" && kind != "adamw") {
-    throw_status(env, failure(Code::invalid_argument, "Expected the optimiser 'rmsprop' or 'adamw' but received '%s'.", kind.c_str()));
-    return env.Undefined();
-  }
-  options.kind = kind == "adamw" ? OptimizerOptions::Kind::adamw : OptimizerOptions::Kind::rmsprop;
-  if (!read_optional_float(object, "alpha", &options.alpha) || !read_optional_float(object, "beta1", &options.beta1) ||
-      !read_optional_float(object, "beta2", &options.beta2) || !read_optional_float(object, "epsilon", &options.epsilon) ||
-      !read_optional_float(object, "weightDecay", &options.weight_decay)) {
-    return env.Undefined();
-  }
+  if (!read_optimizer(info[2], &options)) return env.Undefined();
   std::shared_ptr<Trainer> trainer;
   if (!succeeded(env, create_trainer(model, reference, options, &trainer))) return env.Undefined();
   return TrainerObject::create(env, std::move(trainer));

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "addon/arguments.h"
 #include "addon/node.h"
 #include "model/language_model.h"
 
@@ -40,6 +41,7 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
 
  private:
   Napi::Value make_step_task(const Napi::CallbackInfo& info);
+  Napi::Value forecast(const Napi::CallbackInfo& info);
   Napi::Value poisoned(const Napi::CallbackInfo& info);
   Napi::Value bytes(const Napi::CallbackInfo& info);
   Napi::Value save_state(const Napi::CallbackInfo& info);
@@ -52,6 +54,13 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   std::shared_ptr<Trainer> trainer_;
 };
 
+// Readers shared by the functions on models; false, and thrown, for wrong arguments.
+bool read_optimizer(const Napi::Value& value, OptimizerOptions* out);
+bool read_step_request(const Napi::Value& value, Pins& pins, StepRequest* out);
+Napi::Object to_object(Napi::Env env, const MemoryForecast& forecast);
+
+// forecastMemory
+void register_forecast(Napi::Env env, Napi::Object exports);
 // loadModelTask, createModel, saveModelTask, scoreTask, gradientNormTask, gradientTask, createTrainer, generateTask
 void register_model(Napi::Env env, Napi::Object exports);
 

@@ -14,7 +14,8 @@ Napi::Object TrainerObject::create(Napi::Env env, std::shared_ptr<Trainer> train
 void TrainerObject::define(Napi::Env env) {
   Environment::of(env).trainer_class = Napi::Persistent(DefineClass(
       env, "NativeTrainer",
-      {InstanceMethod<&TrainerObject::make_step_task>("stepTask"), InstanceMethod<&TrainerObject::poisoned>("poisoned"),
+      {InstanceMethod<&TrainerObject::make_step_task>("stepTask"), InstanceMethod<&TrainerObject::forecast>("forecast"),
+       InstanceMethod<&TrainerObject::poisoned>("poisoned"),
        InstanceMethod<&TrainerObject::bytes>("bytes"), InstanceMethod<&TrainerObject::save_state>("saveState"),
        InstanceMethod<&TrainerObject::load_state>("loadState"), InstanceMethod<&TrainerObject::snapshot>("snapshot"),
        InstanceMethod<&TrainerObject::restore>("restore"), InstanceMethod<&TrainerObject::dispose>("dispose")}));
@@ -72,7 +73,31 @@ bool read_optional_array(const Napi::Object& object, const char* name, Pins& pin
   return true;
 }
 
-bool read_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
+bool read_optional_float(const Napi::Object& object, const char* name, float* out) {
+  return object.Get(name).IsUndefined() || read_float(object, name, out);
+}
+
+bool read_optional_integer(const Napi::Object& object, const char* name, int64_t* out) {
+  const Napi::Value value = object.Get(name);
+  return value.IsUndefined() || read_integer(value, name, 0, int64_t{1} << 52, out);
+}
+
+}  // namespace
+
+bool read_optimizer(const Napi::Value& value, OptimizerOptions* out) {
+  if (!value.IsObject()) {
+    throw_status(value.Env(), failure(Code::invalid_argument, "Expected optimiser options { kind: 'rmsprop' | 'adamw', ... }."));
+    return false;
+  }
+  using Kind = OptimizerOptions::Kind;
+  const auto object = value.As<Napi::Object>();
+  return read_choice<Kind>(object, "kind", {{"rmsprop", Kind::rmsprop}, {"adamw", Kind::adamw}}, &out->kind) &&
+         read_optional_float(object, "alpha", &out->alpha) && read_optional_float(object, "beta1", &out->beta1) &&
+         read_optional_float(object, "beta2", &out->beta2) && read_optional_float(object, "epsilon", &out->epsilon) &&
+         read_optional_float(object, "weightDecay", &out->weight_decay);
+}
+
+bool read_step_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
   if (!value.IsObject()) {
     throw_status(value.Env(), failure(Code::invalid_argument, "Expected a step request object."));
     return false;
@@ -93,12 +118,17 @@ bool read_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
                           &out->slice) ||
       !read_integer(object.Get("block"), "block", 0, 1'000'000, &block) || !read_optional_batch(object, "sensitivity", pins, &out->sensitivity) ||
       !read_boolean(object.Get("update"), "update", &out->update) ||
-      !read_boolean(object.Get("gradientNorm"), "gradientNorm", &out->gradient_norm) || !read_float(object, "lr", &out->lr) || !read_float(object, "clipNorm", &out->clip_norm)) {
+      !read_boolean(object.Get("gradientNorm"), "gradientNorm", &out->gradient_norm) || !read_float(object, "lr", &out->lr) ||
+      !read_float(object, "clipNorm", &out->clip_norm) || !read_optional_integer(object, "microBatchTokens", &out->micro_batch_tokens) ||
+      !read_optional_integer(object, "memoryBudget", &out->memory_budget) ||
+      (!object.Get("checkpoint").IsUndefined() && !read_boolean(object.Get("checkpoint"), "checkpoint", &out->checkpoint))) {
     return false;
   }
   out->block = static_cast<int>(block);
   return true;
 }
+
+namespace {
 
 Napi::Float64Array to_array(Napi::Env env, const std::vector<double>& values) {
   Napi::Float64Array out = Napi::Float64Array::New(env, values.size());
@@ -118,6 +148,8 @@ Napi::Value to_object(Napi::Env env, const StepResult& r) {
   out.Set("sensitivities", to_array(env, r.sensitivities));
   out.Set("pairMargins", to_array(env, r.pair_margins));
   out.Set("flops", r.flops);
+  out.Set("microBatches", static_cast<double>(r.micro_batches));
+  out.Set("checkpointed", r.checkpointed);
   return out;
 }
 
@@ -127,12 +159,21 @@ Napi::Value TrainerObject::make_step_task(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Pins pins;
   StepRequest request;
-  if (!alive(env) || !read_request(info[0], pins, &request)) return env.Undefined();
+  if (!alive(env) || !read_step_request(info[0], pins, &request)) return env.Undefined();
   auto result = std::make_shared<StepResult>();
   std::unique_ptr<Task> task;
   if (!succeeded(env, step_task(trainer_, request, result.get(), &task))) return env.Undefined();
   return TaskObject::create(
       env, std::move(task), std::move(pins), [result](Napi::Env e) { return to_object(e, *result); }, result);
+}
+
+Napi::Value TrainerObject::forecast(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Pins pins;
+  StepRequest request;
+  MemoryForecast forecast;
+  if (!alive(env) || !read_step_request(info[0], pins, &request) || !succeeded(env, forecast_step(*trainer_, request, &forecast))) return env.Undefined();
+  return to_object(env, forecast);
 }
 
 Napi::Value TrainerObject::poisoned(const Napi::CallbackInfo& info) {

@@ -47,6 +47,26 @@ class GenerateTask : public Task {
     return {};
   }
 
+  MemoryForecast forecast() {
+    PlannedMemory all;
+    int64_t cache_bytes = 0;
+    while (first_ < prompts_.samples()) {
+      choose_group();
+      cache_bytes = std::max(cache_bytes, 2 * static_cast<int64_t>(this->cache_bytes()));
+      cache_.keys = cache_.values = reinterpret_cast<float*>(kNowhere);
+      begin_sequences();
+      all.cover(plan_memory(*model_->backend(), [&](Builder& builder) { build_prompts(builder); }));
+      PlannedMemory token = plan_memory(*model_->backend(), [&](Builder& builder) { build_token(builder); });
+      token.flops *= static_cast<double>(options_.max_new_tokens - 1);
+      all.cover(token);
+      live_.clear();
+      first_ = last_;
+    }
+    MemoryForecast out = forecast_of(*model_, all);
+    out.cache = cache_bytes;
+    return out;
+  }
+
   // In sequences; one that is being written counts by its share of max_new_tokens.
   Progress progress() const override {
     const double total = static_cast<double>(prompts_.samples());
@@ -70,8 +90,8 @@ class GenerateTask : public Task {
     return prompts_.offsets[static_cast<size_t>(sample) + 1] - prompts_.offsets[static_cast<size_t>(sample)];
   }
 
-  // The next prompts that fit together, their cache, and the pass that reads them.
-  Status begin_group() {
+  // The next prompts that fit together.
+  void choose_group() {
     const Architecture& a = model_->architecture();
     int64_t tokens = 0, longest = 0;
     for (last_ = first_; last_ < prompts_.samples() && last_ - first_ < kMaxSequences; ++last_) {
@@ -83,15 +103,31 @@ class GenerateTask : public Task {
     }
     cache_.slots = last_ - first_;
     cache_.capacity = longest + options_.max_new_tokens;
-    const size_t cache_bytes = static_cast<size_t>(a.layers * cache_.slots * cache_.capacity * a.kv_width()) * sizeof(float);
-    if (keys_.bytes() < cache_bytes) {
+  }
+
+  // Of the keys, and of the values, of the group.
+  size_t cache_bytes() const {
+    const Architecture& a = model_->architecture();
+    return static_cast<size_t>(a.layers * cache_.slots * cache_.capacity * a.kv_width()) * sizeof(float);
+  }
+
+  // The group's cache, and the pass that reads its prompts.
+  Status begin_group() {
+    choose_group();
+    if (keys_.bytes() < cache_bytes()) {
       keys_.reset();
       values_.reset();
-      MS_TRY(Buffer::allocate(model_->backend(), cache_bytes, &keys_));
-      MS_TRY(Buffer::allocate(model_->backend(), cache_bytes, &values_));
+      MS_TRY(Buffer::allocate(model_->backend(), cache_bytes(), &keys_));
+      MS_TRY(Buffer::allocate(model_->backend(), cache_bytes(), &values_));
     }
     cache_.keys = keys_.as<float>();
     cache_.values = values_.as<float>();
+    begin_sequences();
+    MS_TRY(plan(*arena_, schedule_, [&](Builder& builder) { build_prompts(builder); }));
+    return begin_schedule(true);
+  }
+
+  void begin_sequences() {
     rows_ = PackedRows();
     rows_.append(prompts_, first_, last_, false);
     slots_.clear();
@@ -104,18 +140,18 @@ class GenerateTask : public Task {
       last_rows_.push_back(rows_.offsets[static_cast<size_t>(slot) + 1] - 1);
     }
     resize();
-    MS_TRY(plan(*arena_, schedule_, [&](Builder& builder) {
-      const DeviceRows rows = upload_rows(builder, rows_);
-      KeyValueCache cache = cache_;
-      cache.slot_of = builder.upload(slots_);
-      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
-      const int64_t batch = static_cast<int64_t>(live_.size());
-      float* last = builder.take<float>(batch * model_->architecture().width);
-      builder.add(ms_gather_rows_args{batch, model_->architecture().width, builder.upload(last_rows_), pass.output, last});
-      builder.give(pass.output);
-      build_choice(builder, last);
-    }));
-    return begin_schedule(true);
+  }
+
+  void build_prompts(Builder& builder) {
+    const DeviceRows rows = upload_rows(builder, rows_);
+    KeyValueCache cache = cache_;
+    cache.slot_of = builder.upload(slots_);
+    const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
+    const int64_t batch = static_cast<int64_t>(live_.size());
+    float* last = builder.take<float>(batch * model_->architecture().width);
+    builder.add(ms_gather_rows_args{batch, model_->architecture().width, builder.upload(last_rows_), pass.output, last});
+    builder.give(pass.output);
+    build_choice(builder, last);
   }
 
   Status begin_schedule(bool reads_prompts) {
@@ -128,19 +164,21 @@ class GenerateTask : public Task {
   // One token for every live sequence. The list is used again until a sequence ends: only the uploaded numbers change.
   Status build_decode() {
     resize();
-    MS_TRY(plan(*arena_, schedule_, [&](Builder& builder) {
-      DeviceRows rows;
-      rows.rows = rows.samples = static_cast<int64_t>(live_.size());
-      rows.max_length = 1;
-      rows.ids = builder.upload(ids_);
-      rows.positions = builder.upload(positions_);
-      KeyValueCache cache = cache_;
-      cache.slot_of = builder.upload(slots_);
-      cache.lengths = builder.upload(lengths_);
-      const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
-      build_choice(builder, pass.output);
-    }));
+    MS_TRY(plan(*arena_, schedule_, [&](Builder& builder) { build_token(builder); }));
     return begin_schedule(false);
+  }
+
+  void build_token(Builder& builder) {
+    DeviceRows rows;
+    rows.rows = rows.samples = static_cast<int64_t>(live_.size());
+    rows.max_length = 1;
+    rows.ids = builder.upload(ids_);
+    rows.positions = builder.upload(positions_);
+    KeyValueCache cache = cache_;
+    cache.slot_of = builder.upload(slots_);
+    cache.lengths = builder.upload(lengths_);
+    const ForwardPass pass = build_forward(builder, *model_, rows, model_->architecture().layers, false, &cache);
+    build_choice(builder, pass.output);
   }
 
   void build_choice(Builder& builder, float* output) {
@@ -219,9 +257,10 @@ class GenerateTask : public Task {
 
 }  // namespace
 
-Status generate_task(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options,
-                     int32_t* out_ids, int32_t* out_lengths, uint8_t* stopped, std::unique_ptr<Task>* task) {
-  const Architecture& a = model->architecture();
+namespace {
+
+Status check_generation(const Model& model, const PackedBatch& prompts, const GenerateOptions& options) {
+  const Architecture& a = model.architecture();
   MS_TRY(check_batch(prompts, a, "The prompts"));
   if (options.max_new_tokens < 0 || options.max_new_tokens > a.context) {
     return failure(Code::invalid_argument, "max_new_tokens must lie in 0 .. %lld (the context), got %lld.",
@@ -252,7 +291,25 @@ Status generate_task(const std::shared_ptr<Model>& model, const PackedBatch& pro
       return failure(Code::invalid_argument, "top_p must lie in (0, 1], got %g.", static_cast<double>(options.top_p));
     if (options.top_k < 0) return failure(Code::invalid_argument, "top_k must be 0 (off) or more, got %d.", options.top_k);
   }
+  return {};
+}
+
+}  // namespace
+
+Status generate_task(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options,
+                     int32_t* out_ids, int32_t* out_lengths, uint8_t* stopped, std::unique_ptr<Task>* task) {
+  MS_TRY(check_generation(*model, prompts, options));
   *task = std::make_unique<GenerateTask>(model, prompts, options, out_ids, out_lengths, stopped);
+  return {};
+}
+
+Status forecast_generate(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options,
+                         MemoryForecast* out) {
+  MS_TRY(check_generation(*model, prompts, options));
+  std::vector<int32_t> ids(static_cast<size_t>(prompts.samples() * options.max_new_tokens)),
+      lengths(static_cast<size_t>(prompts.samples()));
+  std::vector<uint8_t> stopped(lengths.size());
+  *out = GenerateTask(model, prompts, options, ids.data(), lengths.data(), stopped.data()).forecast();
   return {};
 }
 

@@ -19,7 +19,7 @@ class GradientNormTask : public Task {
         wanted_(block < 0 ? GradientSink::kEverything : block),
         squares_(squares),
         ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
-    std::fill_n(squares, static_cast<size_t>(batch.samples()) * model_->tensors().size(), 0.0);
+    if (squares != nullptr) std::fill_n(squares, static_cast<size_t>(batch.samples()) * model_->tensors().size(), 0.0);
   }
 
   Status step(Deadline deadline) override {
@@ -33,6 +33,15 @@ class GradientNormTask : public Task {
     return {};
   }
 
+  PlannedMemory planned() {
+    PlannedMemory all;
+    for (range_ = 0; range_ < ranges_.size(); ++range_) {
+      prepare();
+      all.cover(plan_memory(*model_->backend(), [&](Builder& builder) { build_pass(builder, ranges_[range_].first); }));
+    }
+    return all;
+  }
+
   Progress progress() const override {
     const double part = next_ == 0 ? 0 : static_cast<double>(next_) / static_cast<double>(schedule_.entries().size());
     return {static_cast<double>(range_) + part, static_cast<double>(ranges_.size()), range_ == ranges_.size()};
@@ -40,6 +49,11 @@ class GradientNormTask : public Task {
 
  private:
   Status build() {
+    prepare();
+    return plan(*arena_, schedule_, [&](Builder& builder) { build_pass(builder, ranges_[range_].first); });
+  }
+
+  void prepare() {
     const auto [first, last] = ranges_[range_];
     rows_ = PackedRows();
     rows_.append(batch_, first, last, true);
@@ -53,7 +67,6 @@ class GradientNormTask : public Task {
       column_offsets_.push_back(columns_);
       columns_ += length * length;
     }
-    return plan(*arena_, schedule_, [&](Builder& builder) { build_pass(builder, first); });
   }
 
   // The pass keeps its own head because chunks must hold whole samples and the tied cross term needs columns of their gradients.
@@ -186,14 +199,29 @@ class GradientNormTask : public Task {
 
 }  // namespace
 
+namespace {
+
+Status check_norms(const Model& model, const PackedBatch& batch, int block) {
+  MS_TRY(check_batch(batch, model.architecture(), "The batch"));
+  if (block < -1 || block >= model.architecture().layers) {
+    return failure(Code::invalid_argument, "The block must be -1 (all tensors) or lie in 0 .. %lld, got %d.",
+                   static_cast<long long>(model.architecture().layers - 1), block);
+  }
+  return {};
+}
+
+}  // namespace
+
 Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block,
                           double* squares, std::unique_ptr<Task>* task) {
-  MS_TRY(check_batch(batch, model->architecture(), "The batch"));
-  if (block < -1 || block >= model->architecture().layers) {
-    return failure(Code::invalid_argument, "The block must be -1 (all tensors) or lie in 0 .. %lld, got %d.",
-                   static_cast<long long>(model->architecture().layers - 1), block);
-  }
+  MS_TRY(check_norms(*model, batch, block));
   *task = std::make_unique<GradientNormTask>(model, batch, token_mean, block, squares);
+  return {};
+}
+
+Status forecast_gradient_norms(const std::shared_ptr<Model>& model, const PackedBatch& batch, int block, MemoryForecast* out) {
+  MS_TRY(check_norms(*model, batch, block));
+  *out = forecast_of(*model, GradientNormTask(model, batch, true, block, nullptr).planned());
   return {};
 }
 

@@ -63,6 +63,23 @@ const std::vector<TensorInfo>& tensors(const Model& model);
 Status read_tensor(const Model& model, const std::string& name, std::span<float> out);
 Status write_tensor(Model& model, const std::string& name, std::span<const float> values);
 
+// What work on a model holds at its peak, in bytes, known before it starts.
+struct MemoryForecast {
+  int64_t weights = 0;    // of the model
+  int64_t reference = 0;  // weights of the reference model
+  int64_t optimizer = 0;  // state of the tensors that the step updates and of those updated before
+  int64_t optimizer_most = 0;  // once steps like this one have chosen every block
+  int64_t snapshot = 0;   // the copy of the weights that snapshot_weights keeps
+  int64_t work = 0;       // activations, gradients, logits: the arena
+  int64_t gradients = 0;  // the part of `work` that lasts until the update
+  int64_t cache = 0;      // keys and values of generation
+  int64_t scratch = 0;    // packed operands inside one operation; depends on threads and instruction set
+  double flops = 0;
+  int64_t micro_batches = 0;  // of a step, with checkpointed: as StepResult
+  bool checkpointed = false;
+  int64_t peak() const { return weights + reference + optimizer + snapshot + work + cache + scratch; }
+};
+
 // Null pointers: not wanted. Per-token outputs are aligned with `ids`; rows that are not scored targets hold 0 (argmax: -1).
 struct ScoreOutputs {
   double* log_prob = nullptr;   // [tokens] log p(ids[t] | before)
@@ -76,9 +93,14 @@ struct ScoreOutputs {
 };
 Status score_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs, std::unique_ptr<Task>* task);
 
+// Only which outputs are asked for matters: the pointers are not followed. The outputs themselves are the caller's memory.
+Status forecast_score(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs, MemoryForecast* out);
+
 // Exact per-sample squared gradient norms of (1/Z) sum_t mask CE_t, per stored tensor. squares: [samples, tensors(model).size()].
 // Z = number of scored tokens (token_mean) or 1. block: -1 = all tensors, otherwise only that block's (others stay 0).
 Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block, double* squares, std::unique_ptr<Task>* task);
+
+Status forecast_gradient_norms(const std::shared_ptr<Model>& model, const PackedBatch& batch, int block, MemoryForecast* out);
 
 // For tests and debugging: loss and full gradient of the batch's token-mean CE into the tensor order of tensors(model).
 Status gradient_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, double* loss, std::span<float* const> gradients, std::unique_ptr<Task>* task);
@@ -132,23 +154,6 @@ struct StepResult {
   bool checkpointed = false;
 };
 
-// What work on a model holds at its peak, in bytes, known before it starts.
-struct MemoryForecast {
-  int64_t weights = 0;    // of the model
-  int64_t reference = 0;  // weights of the reference model
-  int64_t optimizer = 0;  // state of the tensors that the step updates and of those updated before
-  int64_t optimizer_most = 0;  // once steps like this one have chosen every block
-  int64_t snapshot = 0;   // the copy of the weights that snapshot_weights keeps
-  int64_t work = 0;       // activations, gradients, logits: the arena
-  int64_t gradients = 0;  // the part of `work` that lasts until the update
-  int64_t cache = 0;      // keys and values of generation
-  int64_t scratch = 0;    // packed operands inside one operation; depends on threads and instruction set
-  double flops = 0;
-  int64_t micro_batches = 0;  // of a step, with checkpointed: as StepResult
-  bool checkpointed = false;
-  int64_t peak() const { return weights + reference + optimizer + snapshot + work + cache + scratch; }
-};
-
 // Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL;
 // the model itself: a copy of its head as it is now).
 class Trainer;
@@ -181,5 +186,6 @@ struct GenerateOptions {
 };
 // out_ids: [samples, max_new_tokens] (unused places -1); out_lengths: [samples]; stopped: [samples] 1 = ended by eos.
 Status generate_task(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options, int32_t* out_ids, int32_t* out_lengths, uint8_t* stopped, std::unique_ptr<Task>* task);
+Status forecast_generate(const std::shared_ptr<Model>& model, const PackedBatch& prompts, const GenerateOptions& options, MemoryForecast* out);
 
 }  // namespace mendset

@@ -218,11 +218,20 @@ Status Model::copy_head(std::shared_ptr<Model>* out) const {
   copy->map_.head = map_.head;
   copy->map_.head.weight = 0;
   copy->elements_ = round_up(info.count);
+  *out = copy;
+  if (!allocated()) return {};  // of a layout: a layout
   MS_TRY(copy->allocate());
   const size_t bytes = static_cast<size_t>(info.count) * sizeof(float);
-  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), copy->data(), weight(tensor), bytes), "copy"));
-  *out = std::move(copy);
-  return {};
+  return backend_->check(backend_->table().copy(backend_->context(), copy->data(), weight(tensor), bytes), "copy");
+}
+
+MemoryForecast forecast_of(const Model& model, const PlannedMemory& planned) {
+  MemoryForecast out;
+  out.weights = model.elements() * static_cast<int64_t>(sizeof(float));
+  out.work = planned.bytes;
+  out.scratch = planned.scratch_bytes;
+  out.flops = planned.flops;
+  return out;
 }
 
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out) { return model->copy(out); }

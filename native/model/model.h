@@ -11,6 +11,7 @@
 #include "model/architecture.h"
 #include "model/arena.h"
 #include "model/language_model.h"
+#include "model/schedule.h"
 
 namespace mendset {
 
@@ -112,6 +113,9 @@ class Model {
   mutable std::mutex mutex_;  // tasks are made and dropped on other threads than the one that steps
   std::unique_ptr<Arena> idle_arena_;
 };
+
+// Of a pass that holds the weights and nothing else between its operations.
+MemoryForecast forecast_of(const Model& model, const PlannedMemory& planned);
 
 // An arena that returns to its model.
 class ArenaLease {

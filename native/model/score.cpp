@@ -18,12 +18,15 @@ class ScoreTask : public Task {
         arena_(model_),
         batch_(batch),
         outputs_(outputs),
-        ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
-    const size_t tokens = static_cast<size_t>(batch.tokens());
-    if (outputs.log_prob != nullptr) std::fill_n(outputs.log_prob, tokens, 0.0);
-    if (outputs.el2n != nullptr) std::fill_n(outputs.el2n, tokens, 0.0);
-    if (outputs.margin != nullptr) std::fill_n(outputs.margin, tokens, 0.0);
-    if (outputs.argmax != nullptr) std::fill_n(outputs.argmax, tokens, -1);
+        ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {}
+
+  // What rows without a scored target hold.
+  void clear_outputs() const {
+    const size_t tokens = static_cast<size_t>(batch_.tokens());
+    if (outputs_.log_prob != nullptr) std::fill_n(outputs_.log_prob, tokens, 0.0);
+    if (outputs_.el2n != nullptr) std::fill_n(outputs_.el2n, tokens, 0.0);
+    if (outputs_.margin != nullptr) std::fill_n(outputs_.margin, tokens, 0.0);
+    if (outputs_.argmax != nullptr) std::fill_n(outputs_.argmax, tokens, -1);
   }
 
   Status step(Deadline deadline) override {
@@ -36,6 +39,15 @@ class ScoreTask : public Task {
       ++range_;
     } while (range_ < ranges_.size() && !deadline.passed());
     return {};
+  }
+
+  PlannedMemory planned() {
+    PlannedMemory all;
+    for (range_ = 0; range_ < ranges_.size(); ++range_) {
+      prepare();
+      all.cover(plan_memory(*model_->backend(), [&](Builder& builder) { build_pass(builder, ranges_[range_].first); }));
+    }
+    return all;
   }
 
   Progress progress() const override {
@@ -54,6 +66,11 @@ class ScoreTask : public Task {
   }
 
   Status build() {
+    prepare();
+    return plan(*arena_, schedule_, [&](Builder& builder) { build_pass(builder, ranges_[range_].first); });
+  }
+
+  void prepare() {
     const auto [first, last] = ranges_[range_];
     rows_ = PackedRows();
     rows_.append(batch_, first, last, !wants_every_row());
@@ -62,7 +79,6 @@ class ScoreTask : public Task {
     el2n_.resize(losses);
     margin_.resize(losses);
     argmax_.resize(losses);
-    return plan(*arena_, schedule_, [&](Builder& builder) { build_pass(builder, first); });
   }
 
   void build_pass(Builder& builder, int64_t first) {
@@ -153,7 +169,16 @@ class ScoreTask : public Task {
 Status score_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs,
                   std::unique_ptr<Task>* task) {
   MS_TRY(check_batch(batch, model->architecture(), "The batch"));
-  *task = std::make_unique<ScoreTask>(model, batch, outputs);
+  auto score = std::make_unique<ScoreTask>(model, batch, outputs);
+  score->clear_outputs();
+  *task = std::move(score);
+  return {};
+}
+
+Status forecast_score(const std::shared_ptr<Model>& model, const PackedBatch& batch, const ScoreOutputs& outputs,
+                      MemoryForecast* out) {
+  MS_TRY(check_batch(batch, model->architecture(), "The batch"));
+  *out = forecast_of(*model, ScoreTask(model, batch, outputs).planned());
   return {};
 }
 

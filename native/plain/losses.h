@@ -6,11 +6,14 @@
 
 namespace mendset {
 
+// The larger of two numbers, the first where the second is not a number. (std::fmax in these loops crashes GCC 12 for 64-bit ARM.)
+inline double loss_larger(double a, double b) { return b > a ? b : a; }
+
 // log of the sum of exp(z): shift by the largest logit, sums in fp64.
 template <typename Scalar>
 double loss_log_sum_exp(const Scalar* z, int64_t vocab) {
   double largest = -INFINITY, sum = 0;
-  for (int64_t j = 0; j < vocab; ++j) largest = std::fmax(largest, static_cast<double>(z[j]));
+  for (int64_t j = 0; j < vocab; ++j) largest = loss_larger(largest, static_cast<double>(z[j]));
   for (int64_t j = 0; j < vocab; ++j) sum += std::exp(static_cast<double>(z[j]) - largest);
   return largest + std::log(sum);
 }
@@ -39,7 +42,7 @@ double loss_margin(const Scalar* z, int64_t vocab, int64_t y) {
   const double lse = loss_log_sum_exp(z, vocab);
   double largest = -INFINITY;
   for (int64_t j = 0; j < vocab; ++j) {
-    if (j != y) largest = std::fmax(largest, static_cast<double>(z[j]));
+    if (j != y) largest = loss_larger(largest, static_cast<double>(z[j]));
   }
   return std::exp(static_cast<double>(z[y]) - lse) - std::exp(largest - lse);
 }

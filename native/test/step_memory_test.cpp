@@ -156,10 +156,11 @@ void test_forecast(const Shape& shape) {
   OptimizerOptions options;
   options.kind = shape.optimizer;
 
-  std::shared_ptr<Model> layout;
+  std::shared_ptr<Model> layout, reference;
   MemoryForecast forecast;
   EXPECT_OK(layout_model(backend, kConfig, &layout));
-  EXPECT_OK(forecast_step(layout, layout, options, shape.snapshot, request, &forecast));
+  EXPECT_OK(layout_model(backend, kConfig, &reference));
+  EXPECT_OK(forecast_step(layout, reference, options, shape.snapshot, request, &forecast));
   std::shared_ptr<Trainer> trainer;
   EXPECT_OK(create_trainer(trained.model, trained.reference, options, &trainer));
   if (shape.snapshot) EXPECT_OK(snapshot_weights(*trainer));
@@ -188,6 +189,61 @@ void test_forecast(const Shape& shape) {
 #else
   (void)before;
 #endif
+}
+
+// As repairs train: the reference is the model's own head of before.
+void test_head_as_reference() {
+  std::shared_ptr<Backend> backend;
+  if (!EXPECT_OK(Backend::open("cpu", 2, &backend))) return;
+  const Trained trained(backend);
+  const StepRequest request = trained.request(Loss::ce, 1);
+  std::shared_ptr<Model> layout;
+  std::shared_ptr<Trainer> trainer;
+  MemoryForecast before, forecast;
+  EXPECT_OK(layout_model(backend, kConfig, &layout));
+  EXPECT_OK(forecast_step(layout, layout, {}, false, request, &before));
+  EXPECT_OK(create_trainer(trained.model, trained.model, {}, &trainer));
+  EXPECT_OK(forecast_step(*trainer, request, &forecast));
+  CHECK(before.reference == 12000 * 256 * 4 && before.peak() == forecast.peak());
+  step(trainer, request);
+  CHECK(idle_work_bytes(*trained.model) == before.work);
+}
+
+void test_other_forecasts() {
+  std::shared_ptr<Backend> backend;
+  if (!EXPECT_OK(Backend::open("cpu", 2, &backend))) return;
+  const auto held = [&](const auto& forecast_work, const auto& make_task) {
+    const Trained trained(backend);
+    std::shared_ptr<Model> layout;
+    MemoryForecast forecast;
+    std::unique_ptr<Task> task;
+    EXPECT_OK(layout_model(backend, kConfig, &layout));
+    EXPECT_OK(forecast_work(layout, trained.chosen.view(), &forecast));
+    if (EXPECT_OK(make_task(trained.model, trained.chosen.view(), &task))) EXPECT_OK(run(task));
+    task.reset();
+    CHECK(forecast.work > 0 && forecast.work == idle_work_bytes(*trained.model) && forecast.flops > 0);
+    CHECK(forecast.peak() == forecast.weights + forecast.work + forecast.cache + forecast.scratch);
+    return forecast;
+  };
+  std::vector<double> squares(4 * 100), numbers(1000);
+  ScoreOutputs outputs;
+  outputs.log_prob = numbers.data();
+  held([&](const auto& model, const PackedBatch& b, MemoryForecast* f) { return forecast_score(model, b, outputs, f); },
+       [&](const auto& model, const PackedBatch& b, std::unique_ptr<Task>* t) { return score_task(model, b, outputs, t); });
+  held([&](const auto& model, const PackedBatch& b, MemoryForecast* f) { return forecast_gradient_norms(model, b, -1, f); },
+       [&](const auto& model, const PackedBatch& b, std::unique_ptr<Task>* t) {
+         squares.resize(static_cast<size_t>(b.samples()) * tensors(*model).size());
+         return gradient_norm_task(model, b, true, -1, squares.data(), t);
+       });
+  GenerateOptions options;
+  std::vector<int32_t> ids(4 * 20), lengths(4);
+  std::vector<uint8_t> stopped(4);
+  const MemoryForecast generation =
+      held([&](const auto& model, const PackedBatch& b, MemoryForecast* f) { return forecast_generate(model, b, options, f); },
+           [&](const auto& model, const PackedBatch& b, std::unique_ptr<Task>* t) {
+             return generate_task(model, b, options, ids.data(), lengths.data(), stopped.data(), t);
+           });
+  CHECK(generation.cache == int64_t{2} * 6 * 4 * (128 + 20) * 256 * 4);
 }
 
 void test_forecasts() {
@@ -248,6 +304,8 @@ void test_budget() {
 
 int main() {
   test_forecasts();  // first, while no other model's memory has come and gone
+  test_head_as_reference();
+  test_other_forecasts();
   test_budget();
   for (const char* backend_name : {"plain", "cpu"}) {
     std::shared_ptr<Backend> backend;

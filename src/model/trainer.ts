@@ -1,6 +1,12 @@
 import type { RunOptions } from '../core/run-options.ts';
 import { addon } from '../native/addon.ts';
-import type { NativeOptimizerOptions, NativeStepRequest, NativeStepResult, NativeTrainer } from '../native/binding.ts';
+import type {
+  NativeMemoryForecast,
+  NativeOptimizerOptions,
+  NativeStepRequest,
+  NativeStepResult,
+  NativeTrainer,
+} from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import type { LanguageModel } from './language-model.ts';
@@ -8,7 +14,8 @@ import type { LanguageModel } from './language-model.ts';
 export type StepRequest = Partial<NativeStepRequest>;
 export type { NativeStepResult as StepResult };
 
-const DEFAULTS: NativeStepRequest = {
+/** What a step request leaves out. */
+export const STEP_DEFAULTS: NativeStepRequest = {
   loss: 'ce',
   weightRepair: 1,
   weightKl: 0,
@@ -23,8 +30,23 @@ const DEFAULTS: NativeStepRequest = {
   clipNorm: 0,
 };
 
+/** How much memory a step may take; each can also be said in a step's request. */
+export interface StepMemoryOptions {
+  /** Most tokens of one pass over a part of the batch; 0 (default) = the whole batch in one pass */
+  readonly microBatchTokens?: number | undefined;
+  /** Most bytes that the engine holds for this model while it trains; 0 (default) = no limit */
+  readonly memoryBudget?: number | undefined;
+  /** Compute activations again in the backward pass instead of keeping them; default false */
+  readonly checkpoint?: boolean | undefined;
+}
+
 /**
  * Optimiser state and work buffers for one model. Dispose it before the model.
+ *
+ * With a `memoryBudget` (bytes for weights, reference, optimiser state, snapshot and work together) each step is cut into the largest
+ * micro-batches that fit, and recomputes activations where one sample would not fit otherwise; a step that cannot fit is refused before
+ * it starts. `microBatchTokens` and `checkpoint` ask for the same by hand. Losses keep their bits; gradients are summed in the batch's
+ * order and differ from an uncut step's by rounding; checkpointing changes no bit.
  *
  * Throws `invalid-argument` for wrong requests and `non-finite` for losses that are not numbers; the weights are then unchanged.
  * @example
@@ -34,13 +56,19 @@ const DEFAULTS: NativeStepRequest = {
 export class Trainer {
   readonly model: LanguageModel;
   readonly #native: NativeTrainer;
+  readonly #memory: StepMemoryOptions;
 
   /**
    * `reference` supplies the frozen head of the KL term; it must have the model's vocabulary. The model itself: a copy of its head
    * as it is now.
    */
-  constructor(model: LanguageModel, options: { reference?: LanguageModel | undefined; optimizer?: NativeOptimizerOptions } = {}) {
+  constructor(
+    model: LanguageModel,
+    options: { reference?: LanguageModel | undefined; optimizer?: NativeOptimizerOptions } & StepMemoryOptions = {},
+  ) {
     this.model = model;
+    const { microBatchTokens, memoryBudget, checkpoint } = options;
+    this.#memory = { microBatchTokens, memoryBudget, checkpoint };
     this.#native = callNative(() =>
       addon().createTrainer(model.handle, options.reference?.handle ?? null, options.optimizer ?? { kind: 'rmsprop' }),
     );
@@ -48,12 +76,21 @@ export class Trainer {
 
   /** One optimiser step, or with `update: false` the losses alone (and with `gradientNorm` the gradient's norm). An abort leaves the weights as they were before the step, or `poisoned`. */
   async step(request: StepRequest, options: RunOptions = {}): Promise<NativeStepResult> {
-    const task = callNative(() => this.#native.stepTask({ ...DEFAULTS, ...request }));
+    const task = callNative(() => this.#native.stepTask(this.#complete(request)));
     if (request.update !== false) this.model.weightsChanged();
     return await runTask(task, 'step', { signal: options.signal, result: () => task.result() });
   }
 
-  /** Bytes of optimiser state and work buffers. */
+  /** What `step(request)` would hold at its peak, in bytes, and its FLOPs; computes nothing. */
+  forecast(request: StepRequest): NativeMemoryForecast {
+    return callNative(() => this.#native.forecast(this.#complete(request)));
+  }
+
+  #complete(request: StepRequest): NativeStepRequest {
+    return { ...STEP_DEFAULTS, ...this.#memory, ...request };
+  }
+
+  /** Bytes of optimiser state and of the snapshot. */
   get bytes(): number {
     return this.#native.bytes();
   }

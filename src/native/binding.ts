@@ -106,6 +106,12 @@ export interface NativeStepRequest {
   lr: number;
   /** 0 = off */
   clipNorm: number;
+  /** most tokens of one pass over a part of the batch; absent or 0 = the whole batch in one pass */
+  microBatchTokens?: number | undefined;
+  /** bytes that the engine may hold for this model; absent or 0 = no limit */
+  memoryBudget?: number | undefined;
+  /** compute activations again in the backward pass instead of keeping them */
+  checkpoint?: boolean | undefined;
 }
 
 export interface NativeStepResult {
@@ -120,10 +126,45 @@ export interface NativeStepResult {
   sensitivities: Float64Array;
   pairMargins: Float64Array;
   flops: number;
+  /** passes that the losses took */
+  microBatches: number;
+  checkpointed: boolean;
 }
+
+/** Bytes at the peak of some work, and its FLOPs. */
+export interface NativeMemoryForecast {
+  readonly weights: number;
+  readonly reference: number;
+  readonly optimizer: number;
+  readonly optimizerMost: number;
+  readonly snapshot: number;
+  readonly work: number;
+  readonly gradients: number;
+  readonly cache: number;
+  readonly scratch: number;
+  readonly peak: number;
+  readonly microBatches: number;
+  readonly flops: number;
+  readonly checkpointed: boolean;
+}
+
+export type NativeForecastWork =
+  | {
+      readonly kind: 'step';
+      readonly request: NativeStepRequest;
+      readonly optimizer: NativeOptimizerOptions;
+      /** the trainer is made with the model as its own reference, hence holds a copy of its head */
+      readonly reference: boolean;
+      /** a copy of the weights is held too */
+      readonly snapshot: boolean;
+    }
+  | { readonly kind: 'score'; readonly batch: PackedBatch; readonly statistics: boolean; readonly hidden: boolean }
+  | { readonly kind: 'gradient-norms'; readonly batch: PackedBatch; readonly block: number }
+  | { readonly kind: 'generate'; readonly batch: PackedBatch; readonly maxNewTokens: number };
 
 export interface NativeTrainer {
   stepTask(request: NativeStepRequest): NativeTask & { result(): NativeStepResult };
+  forecast(request: NativeStepRequest): NativeMemoryForecast;
   poisoned(): boolean;
   bytes(): number;
   saveState(path: string): void;
@@ -172,6 +213,8 @@ export interface NativeBinding {
   gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;
   /** loss: [1]; gradients: one array per tensor, in the order of `tensors()` */
   gradientTask(model: NativeModel, batch: PackedBatch, loss: Float64Array, gradients: Float32Array[]): NativeTask;
+  /** What work on a model of this config would hold; needs no weights and follows no token's value. */
+  forecastMemory(configJson: string, backend: string, threads: number, work: NativeForecastWork): NativeMemoryForecast;
   createTrainer(model: NativeModel, reference: NativeModel | null, options: NativeOptimizerOptions): NativeTrainer;
   generateTask(
     model: NativeModel,

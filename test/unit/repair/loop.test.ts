@@ -43,6 +43,8 @@ async function run(
         sensitivities: new Float64Array(0),
         pairMargins: new Float64Array(0),
         flops: 10,
+        microBatches: 1,
+        checkpointed: false,
       };
     },
     snapshot: () => void events.push('*'),
