@@ -75,7 +75,7 @@ const works = {
     return {
       run: async () => {
         const result = await trainer.step(request);
-        block = result.block;
+        block = result.blocks[0] ?? null;
         return result.loss;
       },
       more: () => ({ block }),

@@ -22,7 +22,8 @@ void ModelObject::define(Napi::Env env) {
 
 ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
   if (info.Length() != 1 || !info[0].IsExternal()) {
-    throw_status(info.Env(), failure(Code::invalid_argument, "A native model is made by loadModelTask or createModel, not by `new`."));
+    throw_status(info.Env(),
+                 failure(Code::invalid_argument, "A native model is made by loadModelTask or createModel, not by `new`."));
     return;
   }
   model_ = *info[0].As<Napi::External<std::shared_ptr<Model>>>().Data();
@@ -80,10 +81,7 @@ Napi::Value ModelObject::summary(const Napi::CallbackInfo& info) {
   return out;
 }
 
-Napi::Value ModelObject::tensor_list(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  if (!alive(env)) return env.Undefined();
-  const auto& list = tensors(*model_);
+Napi::Array tensor_list(Napi::Env env, const std::vector<TensorInfo>& list) {
   Napi::Array out = Napi::Array::New(env, list.size());
   for (size_t i = 0; i < list.size(); ++i) {
     Napi::Object entry = Napi::Object::New(env);
@@ -98,12 +96,19 @@ Napi::Value ModelObject::tensor_list(const Napi::CallbackInfo& info) {
   return out;
 }
 
+Napi::Value ModelObject::tensor_list(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!alive(env)) return env.Undefined();
+  return addon::tensor_list(env, tensors(*model_));
+}
+
 Napi::Value ModelObject::read_values(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   Pins pins;
   std::string name;
   std::span<float> values;
-  if (!alive(env) || !read_string(info[0], "name", &name) || !read_array(info[1], "out", -1, pins, &values)) return env.Undefined();
+  if (!alive(env) || !read_string(info[0], "name", &name) || !read_array(info[1], "out", -1, pins, &values))
+    return env.Undefined();
   succeeded(env, read_tensor(*model_, name, values));
   return env.Undefined();
 }
@@ -113,7 +118,8 @@ Napi::Value ModelObject::write_values(const Napi::CallbackInfo& info) {
   Pins pins;
   std::string name;
   std::span<float> values;
-  if (!alive(env) || !read_string(info[0], "name", &name) || !read_array(info[1], "values", -1, pins, &values)) return env.Undefined();
+  if (!alive(env) || !read_string(info[0], "name", &name) || !read_array(info[1], "values", -1, pins, &values))
+    return env.Undefined();
   succeeded(env, write_tensor(*model_, name, values));
   return env.Undefined();
 }

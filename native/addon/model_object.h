@@ -33,6 +33,9 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   int64_t reported_bytes_ = 0;
 };
 
+// [{ name, shape, count, block }]
+Napi::Array tensor_list(Napi::Env env, const std::vector<TensorInfo>& list);
+
 class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
  public:
   static Napi::Object create(Napi::Env env, std::shared_ptr<Trainer> trainer);
@@ -48,6 +51,11 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
   Napi::Value load_state(const Napi::CallbackInfo& info);
   Napi::Value snapshot(const Napi::CallbackInfo& info);
   Napi::Value restore(const Napi::CallbackInfo& info);
+  Napi::Value tensors(const Napi::CallbackInfo& info);
+  Napi::Value read_gradient(const Napi::CallbackInfo& info);
+  Napi::Value save_adapter(const Napi::CallbackInfo& info);
+  Napi::Value load_adapter(const Napi::CallbackInfo& info);
+  Napi::Value merge_adapter(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   bool alive(Napi::Env env) const;
 

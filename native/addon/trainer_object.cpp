@@ -18,7 +18,10 @@ void TrainerObject::define(Napi::Env env) {
        InstanceMethod<&TrainerObject::poisoned>("poisoned"),
        InstanceMethod<&TrainerObject::bytes>("bytes"), InstanceMethod<&TrainerObject::save_state>("saveState"),
        InstanceMethod<&TrainerObject::load_state>("loadState"), InstanceMethod<&TrainerObject::snapshot>("snapshot"),
-       InstanceMethod<&TrainerObject::restore>("restore"), InstanceMethod<&TrainerObject::dispose>("dispose")}));
+       InstanceMethod<&TrainerObject::restore>("restore"), InstanceMethod<&TrainerObject::tensors>("tensors"),
+       InstanceMethod<&TrainerObject::read_gradient>("readGradient"), InstanceMethod<&TrainerObject::save_adapter>("saveAdapter"),
+       InstanceMethod<&TrainerObject::load_adapter>("loadAdapter"), InstanceMethod<&TrainerObject::merge_adapter>("mergeAdapter"),
+       InstanceMethod<&TrainerObject::dispose>("dispose")}));
 }
 
 TrainerObject::TrainerObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<TrainerObject>(info) {
@@ -103,20 +106,32 @@ bool read_step_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
     return false;
   }
   const auto object = value.As<Napi::Object>();
-  int64_t block = 0;
+  std::span<const int32_t> blocks;
   if (!read_choice<StepRequest::Loss>(object, "loss",
-                                      {{"none", StepRequest::Loss::none}, {"ce", StepRequest::Loss::ce}, {"dpo", StepRequest::Loss::dpo}}, &out->loss) ||
+                                      {{"none", StepRequest::Loss::none},
+                                       {"ce", StepRequest::Loss::ce},
+                                       {"dpo", StepRequest::Loss::dpo},
+                                       {"npo", StepRequest::Loss::npo}},
+                                      &out->loss) ||
       !read_float(object, "weightRepair", &out->weight_repair) || !read_float(object, "weightKl", &out->weight_kl) ||
-      !read_boolean(object.Get("sequenceSum"), "sequenceSum", &out->sequence_sum) || !read_optional_batch(object, "chosen", pins, &out->chosen) ||
+      !read_boolean(object.Get("sequenceSum"), "sequenceSum", &out->sequence_sum) ||
+      !read_optional_batch(object, "chosen", pins, &out->chosen) ||
       !read_optional_batch(object, "rejected", pins, &out->rejected) ||
       !read_optional_array<double>(object, "referenceChosen", pins, &out->reference_chosen) ||
-      !read_optional_array<double>(object, "referenceRejected", pins, &out->reference_rejected) || !read_float(object, "beta", &out->beta) ||
-      !read_optional_batch(object, "normal", pins, &out->normal) || !read_optional_array<float>(object, "referenceHidden", pins, &out->reference_hidden) ||
+      !read_optional_array<double>(object, "referenceRejected", pins, &out->reference_rejected) ||
+      !read_float(object, "beta", &out->beta) || !read_optional_batch(object, "normal", pins, &out->normal) ||
+      !read_optional_array<float>(object, "referenceHidden", pins, &out->reference_hidden) ||
       !read_choice<int>(object, "klDirection", {{"forward", MS_KL_FORWARD}, {"reverse", MS_KL_REVERSE}}, &out->kl_direction) ||
       !read_choice<Slice>(object, "slice",
-                          {{"all", Slice::all}, {"block", Slice::block}, {"most-sensitive", Slice::most_sensitive}, {"least-sensitive", Slice::least_sensitive}},
+                          {{"all", Slice::all},
+                           {"blocks", Slice::blocks},
+                           {"most-sensitive", Slice::most_sensitive},
+                           {"least-sensitive", Slice::least_sensitive}},
                           &out->slice) ||
-      !read_integer(object.Get("block"), "block", 0, 1'000'000, &block) || !read_optional_batch(object, "sensitivity", pins, &out->sensitivity) ||
+      !read_optional_array<int32_t>(object, "blocks", pins, &blocks) ||
+      !read_integer(object.Get("sliceCount"), "sliceCount", 1, 1'000'000, &out->slice_count) ||
+      !read_optional_batch(object, "sensitivity", pins, &out->sensitivity) ||
+      !read_boolean(object.Get("keepGradients"), "keepGradients", &out->keep_gradients) ||
       !read_boolean(object.Get("update"), "update", &out->update) ||
       !read_boolean(object.Get("gradientNorm"), "gradientNorm", &out->gradient_norm) || !read_float(object, "lr", &out->lr) ||
       !read_float(object, "clipNorm", &out->clip_norm) || !read_optional_integer(object, "microBatchTokens", &out->micro_batch_tokens) ||
@@ -124,7 +139,7 @@ bool read_step_request(const Napi::Value& value, Pins& pins, StepRequest* out) {
       (!object.Get("checkpoint").IsUndefined() && !read_boolean(object.Get("checkpoint"), "checkpoint", &out->checkpoint))) {
     return false;
   }
-  out->block = static_cast<int>(block);
+  out->blocks.assign(blocks.begin(), blocks.end());
   return true;
 }
 
@@ -144,7 +159,9 @@ Napi::Value to_object(Napi::Env env, const StepResult& r) {
   out.Set("gradientNorm", r.gradient_norm);
   out.Set("scoredTokens", static_cast<double>(r.scored_tokens));
   out.Set("tokens", static_cast<double>(r.tokens));
-  out.Set("block", r.block);
+  Napi::Int32Array blocks = Napi::Int32Array::New(env, r.blocks.size());
+  std::copy(r.blocks.begin(), r.blocks.end(), blocks.Data());
+  out.Set("blocks", blocks);
   out.Set("sensitivities", to_array(env, r.sensitivities));
   out.Set("pairMargins", to_array(env, r.pair_margins));
   out.Set("flops", r.flops);
@@ -205,6 +222,38 @@ Napi::Value TrainerObject::snapshot(const Napi::CallbackInfo& info) {
 
 Napi::Value TrainerObject::restore(const Napi::CallbackInfo& info) {
   if (alive(info.Env())) succeeded(info.Env(), restore_weights(*trainer_));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::tensors(const Napi::CallbackInfo& info) {
+  if (!alive(info.Env())) return info.Env().Undefined();
+  return tensor_list(info.Env(), trained_tensors(*trainer_));
+}
+
+// name, out: Float32Array of the tensor's size
+Napi::Value TrainerObject::read_gradient(const Napi::CallbackInfo& info) {
+  std::string name;
+  Pins pins;
+  std::span<float> out;
+  if (alive(info.Env()) && read_string(info[0], "name", &name) && read_array(info[1], "out", -1, pins, &out))
+    succeeded(info.Env(), mendset::read_gradient(*trainer_, name, out));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::save_adapter(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (alive(info.Env()) && read_string(info[0], "path", &path)) succeeded(info.Env(), mendset::save_adapter(*trainer_, path));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::load_adapter(const Napi::CallbackInfo& info) {
+  std::string path;
+  if (alive(info.Env()) && read_string(info[0], "path", &path)) succeeded(info.Env(), mendset::load_adapter(*trainer_, path));
+  return info.Env().Undefined();
+}
+
+Napi::Value TrainerObject::merge_adapter(const Napi::CallbackInfo& info) {
+  if (alive(info.Env())) succeeded(info.Env(), mendset::merge_adapter(*trainer_));
   return info.Env().Undefined();
 }
 

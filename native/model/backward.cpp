@@ -1,28 +1,30 @@
 #include "model/backward.h"
 
+#include <algorithm>
+
 namespace mendset {
 
-GradientSink GradientSink::gradients(const Model& model, int32_t wanted) {
+GradientSink GradientSink::gradients(const Model& model, Wanted wanted) {
   GradientSink sink;
   sink.model_ = &model;
-  sink.wanted_ = wanted;
+  sink.wanted_ = std::move(wanted);
   sink.groups_.resize(model.groups().size());
   sink.written_.resize(model.tensors().size());
   return sink;
 }
 
-GradientSink GradientSink::sample_norms(const Model& model, int32_t wanted, double* squares, SampleSpans spans) {
+GradientSink GradientSink::sample_norms(const Model& model, Wanted wanted, double* squares, SampleSpans spans) {
   GradientSink sink;
   sink.model_ = &model;
-  sink.wanted_ = wanted;
+  sink.wanted_ = std::move(wanted);
   sink.squares_ = squares;
   sink.spans_ = spans;
   return sink;
 }
 
 bool GradientSink::wants(int32_t block) const {
-  if (wanted_ == kEverything) return true;
-  return wanted_ == kBlocksOnly ? block >= 0 : block == wanted_;
+  if (block < 0) return wanted_.outside;
+  return wanted_.blocks.empty() || std::find(wanted_.blocks.begin(), wanted_.blocks.end(), block) != wanted_.blocks.end();
 }
 
 bool GradientSink::mark(int tensor) {
@@ -32,11 +34,15 @@ bool GradientSink::mark(int tensor) {
 }
 
 void GradientSink::take(Builder& builder, size_t group) {
-  const TensorGroup& range = model_->groups()[group];
+  const TensorGroup& range = trains_adapter_ ? adapter_->groups()[group] : model_->groups()[group];
+  const std::vector<TensorInfo>& tensors = trains_adapter_ ? adapter_->tensors() : model_->tensors();
+  const auto offset = [&](size_t t) {
+    return trains_adapter_ ? adapter_->offset(static_cast<int>(t)) : model_->offset(static_cast<int>(t));
+  };
   groups_[group] = builder.take<float>(range.end - range.begin);
   for (size_t t = range.first; t < range.last; ++t) {
-    const int64_t end = t + 1 < range.last ? model_->offset(static_cast<int>(t) + 1) : range.end;
-    const int64_t used = model_->offset(static_cast<int>(t)) + model_->tensors()[t].count;
+    const int64_t end = t + 1 < range.last ? offset(t + 1) : range.end;
+    const int64_t used = offset(t) + tensors[t].count;
     builder.zero(groups_[group] + (used - range.begin), end - used);
   }
 }
@@ -57,7 +63,15 @@ float* GradientSink::gradient(Builder& builder, int tensor) {
 void GradientSink::linear(Builder& builder, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
                           const float* d_y, int64_t ld_y, int32_t block) {
   if (!wants(block)) return;
-  if (forms_gradients()) {
+  if (forms_gradients() && trains_adapter_) {
+    const LowRankMap* pair = adapter_->find(map.weight);
+    if (pair == nullptr) return;
+    const size_t group = model_->group_of(map.weight);
+    if (groups_[group] == nullptr) take(builder, group);
+    float* base = groups_[group] - adapter_->groups()[group].begin;
+    build_low_rank_weights(builder, *adapter_, *pair, rows, x, activation, d_y, ld_y, base + adapter_->offset(pair->a),
+                           base + adapter_->offset(pair->b), mark(map.weight) ? 1.0f : 0.0f, block);
+  } else if (forms_gradients()) {
     const float beta = mark(map.weight) ? 1.0f : 0.0f;
     float *d_w = gradient(builder, map.weight), *d_bias = gradient(builder, map.bias);
     builder.add(
@@ -74,7 +88,7 @@ void GradientSink::norm(Builder& builder, const NormMap& map, int64_t rows, cons
                         const float* d_y, const float* d_residual, float* d_x, int32_t block, const SampleSpans* spans) {
   const Architecture& a = model_->architecture();
   float *d_gain = nullptr, *d_bias = nullptr;
-  if (wants(block)) {
+  if (wants(block) && !(forms_gradients() && trains_adapter_)) {
     if (forms_gradients()) {
       d_gain = gradient(builder, map.gain);
       d_bias = gradient(builder, map.bias);
@@ -98,7 +112,7 @@ void GradientSink::head_norm(Builder& builder, const NormMap& map, int64_t rows,
                              const float* rstd, const float* d_y, float* d_x, int32_t block) {
   const Architecture& a = model_->architecture();
   float* d_gain = nullptr;
-  if (wants(block)) {
+  if (wants(block) && !(forms_gradients() && trains_adapter_)) {
     if (forms_gradients()) {
       d_gain = gradient(builder, map.gain);
       if (!mark(map.gain)) builder.zero(d_gain, a.head_dim, block);
@@ -124,10 +138,12 @@ void GradientSink::embedding(Builder& builder, const DeviceRows& rows, const flo
 }
 
 void build_linear_input(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* d_y, int64_t ld_y,
-                        const float* x, int32_t activation, float* d_x, float beta, int32_t block) {
+                        const float* x, int32_t activation, float* d_x, float beta, int32_t block, const Adapter* adapter) {
   builder.add(ms_linear_backward_input_args{rows, map.in, map.out, d_y, ld_y, model.weight(map.weight), map.layout, x, activation,
                                             d_x, map.in, beta},
               block);
+  const LowRankMap* pair = adapter == nullptr ? nullptr : adapter->find(map.weight);
+  if (pair != nullptr) build_low_rank_input(builder, *adapter, *pair, rows, d_y, ld_y, x, activation, d_x, block);
 }
 
 namespace {
@@ -183,9 +199,11 @@ class BlockBackward {
     const int64_t ld = a_.inner_width();
     sink_.linear(builder_, map_.mlp_in, n, d_normed, MS_ACTIVATION_NONE, d_mlp, ld, block_);
     if (a_.gated_mlp) sink_.linear(builder_, map_.mlp_up, n, d_normed, MS_ACTIVATION_NONE, d_mlp + a_.inner, ld, block_);
-    build_linear_input(builder_, model_, map_.mlp_in, n, d_mlp, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 0, block_);
+    build_linear_input(builder_, model_, map_.mlp_in, n, d_mlp, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 0, block_,
+                       sink_.adapter());
     if (a_.gated_mlp) {
-      build_linear_input(builder_, model_, map_.mlp_up, n, d_mlp + a_.inner, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 1, block_);
+      build_linear_input(builder_, model_, map_.mlp_up, n, d_mlp + a_.inner, ld, nullptr, MS_ACTIVATION_NONE, d_normed, 1, block_,
+                         sink_.adapter());
     }
     builder_.give(d_mlp);
     return d_normed;
@@ -196,7 +214,8 @@ class BlockBackward {
     const int64_t n = rows_.rows;
     float* d_mlp = builder_.take<float>(n * a_.inner);
     sink_.linear(builder_, map_.mlp_out, n, act_.mlp, a_.activation, d_out_, a_.width, block_);
-    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, act_.mlp, a_.activation, d_mlp, 0, block_);
+    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, act_.mlp, a_.activation, d_mlp, 0, block_,
+                       sink_.adapter());
     builder_.give(act_.mlp);
     return d_mlp;
   }
@@ -208,7 +227,8 @@ class BlockBackward {
       builder_.add(ms_glu_forward_args{n, a_.inner, a_.activation, act_.mlp, gated}, block_);
       sink_.linear(builder_, map_.mlp_out, n, gated, MS_ACTIVATION_NONE, d_out_, a_.width, block_);
     }
-    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, nullptr, MS_ACTIVATION_NONE, gated, 0, block_);
+    build_linear_input(builder_, model_, map_.mlp_out, n, d_out_, a_.width, nullptr, MS_ACTIVATION_NONE, gated, 0, block_,
+                       sink_.adapter());
     builder_.add(ms_glu_backward_args{n, a_.inner, a_.activation, act_.mlp, gated, act_.mlp}, block_);
     builder_.give(gated);
     return act_.mlp;
@@ -218,7 +238,8 @@ class BlockBackward {
     const int64_t n = rows_.rows, d = a_.width, ld = a_.qkv_width();
     float* d_attended = builder_.take<float>(n * a_.q_width());
     sink_.linear(builder_, map_.attention_out, n, act_.attended, MS_ACTIVATION_NONE, d_out_, d, block_);
-    build_linear_input(builder_, model_, map_.attention_out, n, d_out_, d, nullptr, MS_ACTIVATION_NONE, d_attended, 0, block_);
+    build_linear_input(builder_, model_, map_.attention_out, n, d_out_, d, nullptr, MS_ACTIVATION_NONE, d_attended, 0, block_,
+                       sink_.adapter());
     float* d_qkv = builder_.take<float>(n * ld);
     builder_.add(ms_attention_backward_args{n,
                                             rows_.samples,
@@ -258,7 +279,7 @@ class BlockBackward {
     column = 0;
     for (size_t i = 0; i < static_cast<size_t>(map_.qkv_count); ++i) {
       build_linear_input(builder_, model_, map_.qkv[i], n, d_qkv + column, ld, nullptr, MS_ACTIVATION_NONE, d_normed,
-                         i == 0 ? 0.0f : 1.0f, block_);
+                         i == 0 ? 0.0f : 1.0f, block_, sink_.adapter());
       column += map_.qkv[i].out;
     }
     builder_.give(d_qkv);
@@ -282,7 +303,7 @@ void build_backward(Builder& builder, const Model& model, const DeviceRows& rows
                     GradientSink& sink) {
   for (int32_t b = static_cast<int32_t>(model.architecture().layers) - 1; b >= sink.lowest_block(); --b) {
     const BlockActivations& kept = pass.blocks[static_cast<size_t>(b)];
-    const BlockActivations act = pass.checkpointed ? build_again(builder, model, rows, kept.input, b) : kept;
+    const BlockActivations act = pass.checkpointed ? build_again(builder, model, rows, kept.input, b, sink.adapter()) : kept;
     BlockBackward(builder, model, rows, act, d_out, sink, b).build();
   }
 }

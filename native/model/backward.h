@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "model/adapter.h"
 #include "model/forward.h"
 #include "model/model.h"
 #include "model/packed_rows.h"
@@ -19,16 +20,32 @@ struct SampleSpans {
 // Decides per tensor what the backward pass forms.
 class GradientSink {
  public:
-  enum : int32_t { kEverything = -1, kBlocksOnly = -2 };  // or the index of the one block that is wanted
+  // Which tensors: everything, those of all blocks, or those of `blocks`.
+  struct Wanted {
+    bool outside = true;          // embeddings, final norm, head
+    std::vector<int32_t> blocks;  // ascending; empty = all
+    static Wanted everything() { return {}; }
+    static Wanted every_block() { return {false, {}}; }
+    static Wanted of(int32_t block) { return block < 0 ? everything() : Wanted{false, {block}}; }
+  };
 
   // Gradients, each overwritten at its first use and added to afterwards. A group's memory is taken when the backward pass first
   // writes to it, so that it may lie where activations were that are used up by then.
-  static GradientSink gradients(const Model& model, int32_t wanted);
+  static GradientSink gradients(const Model& model, Wanted wanted);
   // Squared norms at squares[sample * tensors + t], added to what is there.
-  static GradientSink sample_norms(const Model& model, int32_t wanted, double* squares, SampleSpans spans);
+  static GradientSink sample_norms(const Model& model, Wanted wanted, double* squares, SampleSpans spans);
+
+  // Input gradients pass the adapter too, and the gradients formed are the adapter's, by its groups.
+  void adapt(const Adapter* adapter) {
+    adapter_ = adapter;
+    trains_adapter_ = adapter != nullptr;
+  }
+  // Input gradients pass the adapter, but gradients and norms stay the weights' own.
+  void adapt_inputs(const Adapter* adapter) { adapter_ = adapter; }
+  const Adapter* adapter() const { return adapter_; }
 
   bool wants(int32_t block) const;  // -1: embeddings, final norm, head
-  int32_t lowest_block() const { return wanted_ < 0 ? 0 : wanted_; }
+  int32_t lowest_block() const { return wanted_.outside || wanted_.blocks.empty() ? 0 : wanted_.blocks.front(); }
   bool forms_gradients() const { return squares_ == nullptr; }
   // Takes the memory of every wanted group anew: what a pass does first when several passes add into the same gradients, so that
   // they lie at the same place in each.
@@ -64,7 +81,9 @@ class GradientSink {
   }
 
   const Model* model_ = nullptr;
-  int32_t wanted_ = kEverything;
+  const Adapter* adapter_ = nullptr;
+  bool trains_adapter_ = false;
+  Wanted wanted_;
   std::vector<float*> groups_;  // per tensor group
   double* squares_ = nullptr;
   SampleSpans spans_;
@@ -73,7 +92,8 @@ class GradientSink {
 
 // d_x = beta d_x + gradient of the input of a linear map.
 void build_linear_input(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* d_y, int64_t ld_y,
-                        const float* x, int32_t activation, float* d_x, float beta, int32_t block);
+                        const float* x, int32_t activation, float* d_x, float beta, int32_t block,
+                        const Adapter* adapter = nullptr);
 
 // From d_out [rows, width], the gradient at the last block's output, down to sink.lowest_block(). On return d_out holds the
 // gradient at the embedding sum if the sink wants it. Gives activations back as they are used up.

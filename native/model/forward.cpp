@@ -3,10 +3,12 @@
 namespace mendset {
 
 void build_linear(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
-                  const float* residual, float* y, int64_t ld_y, int32_t block) {
+                  const float* residual, float* y, int64_t ld_y, int32_t block, const Adapter* adapter) {
   builder.add(ms_linear_forward_args{rows, map.in, map.out, x, map.in, activation, model.weight(map.weight), map.layout,
                                      model.weight(map.bias), residual, y, ld_y},
               block);
+  const LowRankMap* pair = adapter == nullptr ? nullptr : adapter->find(map.weight);
+  if (pair != nullptr) build_low_rank_forward(builder, *adapter, *pair, rows, x, activation, y, ld_y, block);
 }
 
 namespace {
@@ -21,15 +23,15 @@ void build_attention(Builder& builder, const Model& model, const DeviceRows& row
   const int64_t ld = a.qkv_width();
   const int64_t cache_offset = cache == nullptr ? 0 : block * cache->slots * cache->capacity * a.kv_width();
   if (cache != nullptr && cache->lengths != nullptr) {
-    builder.add(ms_decode_attention_args{rows.rows, cache->capacity, heads, kv_heads, head_dim, window, scale, q, k, v,
-                                         ld, cache->slot_of, cache->lengths, cache->keys + cache_offset,
-                                         cache->values + cache_offset, out},
-                block);
+    builder.add(
+        ms_decode_attention_args{rows.rows, cache->capacity, heads, kv_heads, head_dim, window, scale, q, k, v, ld,
+                                 cache->slot_of, cache->lengths, cache->keys + cache_offset, cache->values + cache_offset, out},
+        block);
     return;
   }
   if (cache != nullptr) {
-    builder.add(ms_cache_fill_args{rows.rows, rows.samples, cache->capacity, a.kv_width(), rows.offsets, cache->slot_of, k, v,
-                                   ld, cache->keys + cache_offset, cache->values + cache_offset},
+    builder.add(ms_cache_fill_args{rows.rows, rows.samples, cache->capacity, a.kv_width(), rows.offsets, cache->slot_of, k, v, ld,
+                                   cache->keys + cache_offset, cache->values + cache_offset},
                 block);
   }
   builder.add(ms_attention_forward_args{rows.rows, rows.samples, rows.offsets, rows.max_length, heads, kv_heads, head_dim, window,
@@ -85,7 +87,7 @@ enum class Keep {
 
 // One block on x [rows, width]; returns its output, null for all_again. `normed` [rows, width] is scratch.
 float* build_block(Builder& builder, const Model& model, const DeviceRows& rows, float* x, float* normed, Keep keep,
-                   const KeyValueCache* cache, int32_t block, BlockActivations* kept) {
+                   const KeyValueCache* cache, const Adapter* adapter, int32_t block, BlockActivations* kept) {
   const Architecture& a = model.architecture();
   const BlockMap& map = model.map().blocks[static_cast<size_t>(block)];
   const int64_t n = rows.rows, d = a.width;
@@ -104,8 +106,8 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
   act.qkv = builder.take<float>(n * a.qkv_width());
   int64_t column = 0;
   for (size_t i = 0; i < static_cast<size_t>(map.qkv_count); ++i) {
-    build_linear(builder, model, map.qkv[i], n, normed, MS_ACTIVATION_NONE, nullptr, act.qkv + column, a.qkv_width(),
-                 block);
+    build_linear(builder, model, map.qkv[i], n, normed, MS_ACTIVATION_NONE, nullptr, act.qkv + column, a.qkv_width(), block,
+                 adapter);
     column += map.qkv[i].out;
   }
   build_head_norms(builder, model, n, act.qkv, act.q_rstd, act.k_rstd, block);
@@ -117,9 +119,10 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
   const auto mlp_in = [&](const float* input) {
     build_norm(builder, model, map.norm2, n, input, normed, act.mean2, act.rstd2, block);
     act.mlp = builder.take<float>(n * a.inner_width());
-    build_linear(builder, model, map.mlp_in, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp, a.inner_width(), block);
+    build_linear(builder, model, map.mlp_in, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp, a.inner_width(), block, adapter);
     if (a.gated_mlp) {
-      build_linear(builder, model, map.mlp_up, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp + a.inner, a.inner_width(), block);
+      build_linear(builder, model, map.mlp_up, n, normed, MS_ACTIVATION_NONE, nullptr, act.mlp + a.inner, a.inner_width(), block,
+                   adapter);
     }
   };
   // Parallel: both branches read the block's input, so the MLP reads it before the attention's sum may overwrite it.
@@ -127,7 +130,7 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
   float* middle = nullptr;
   if (keep != Keep::all_again || !a.parallel_residual) {
     middle = keep == Keep::nothing ? x : builder.take<float>(n * d);
-    build_linear(builder, model, map.attention_out, n, act.attended, MS_ACTIVATION_NONE, x, middle, d, block);
+    build_linear(builder, model, map.attention_out, n, act.attended, MS_ACTIVATION_NONE, x, middle, d, block, adapter);
   }
   if (!stored) builder.give(act.attended);
   if (!a.parallel_residual) mlp_in(middle);
@@ -137,10 +140,10 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
     if (a.gated_mlp) {
       float* gated = builder.take<float>(n * a.inner);
       builder.add(ms_glu_forward_args{n, a.inner, a.activation, act.mlp, gated}, block);
-      build_linear(builder, model, map.mlp_out, n, gated, MS_ACTIVATION_NONE, middle, out, d, block);
+      build_linear(builder, model, map.mlp_out, n, gated, MS_ACTIVATION_NONE, middle, out, d, block, adapter);
       builder.give(gated);
     } else {
-      build_linear(builder, model, map.mlp_out, n, act.mlp, a.activation, middle, out, d, block);
+      build_linear(builder, model, map.mlp_out, n, act.mlp, a.activation, middle, out, d, block, adapter);
     }
   }
   if (!stored) builder.give(act.mlp);
@@ -157,7 +160,7 @@ float* build_block(Builder& builder, const Model& model, const DeviceRows& rows,
 }  // namespace
 
 ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows& rows, int64_t first_stored, bool checkpointed,
-                          const KeyValueCache* cache) {
+                          const KeyValueCache* cache, const Adapter* adapter) {
   const Architecture& a = model.architecture();
   ForwardPass pass;
   pass.checkpointed = checkpointed;
@@ -168,17 +171,18 @@ ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows
   float* normed = builder.take<float>(rows.rows * a.width);
   for (int32_t b = 0; b < a.layers; ++b) {
     const Keep keep = b < first_stored ? Keep::nothing : checkpointed ? Keep::input : Keep::all;
-    x = build_block(builder, model, rows, x, normed, keep, cache, b, &pass.blocks[static_cast<size_t>(b)]);
+    x = build_block(builder, model, rows, x, normed, keep, cache, adapter, b, &pass.blocks[static_cast<size_t>(b)]);
   }
   builder.give(normed);
   pass.output = x;
   return pass;
 }
 
-BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block) {
+BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block,
+                             const Adapter* adapter) {
   BlockActivations act;
   float* normed = builder.take<float>(rows.rows * model.architecture().width);
-  build_block(builder, model, rows, input, normed, Keep::all_again, nullptr, block, &act);
+  build_block(builder, model, rows, input, normed, Keep::all_again, nullptr, adapter, block, &act);
   builder.give(normed);
   return act;
 }

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "model/adapter.h"
 #include "model/model.h"
 #include "model/packed_rows.h"
 #include "model/schedule.h"
@@ -39,13 +40,14 @@ struct ForwardPass {
 // input, from which the backward pass computes the others again. With a cache whose lengths are null, keys and values are copied
 // into it; with lengths, each row is one new token of its sequence and attends to the cache.
 ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows& rows, int64_t first_stored, bool checkpointed,
-                          const KeyValueCache* cache = nullptr);
+                          const KeyValueCache* cache = nullptr, const Adapter* adapter = nullptr);
 
 // All activations of one block from its input, by the operations of build_forward, hence the same bits.
-BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block);
+BlockActivations build_again(Builder& builder, const Model& model, const DeviceRows& rows, float* input, int32_t block,
+                             const Adapter* adapter);
 
 void build_linear(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
-                  const float* residual, float* y, int64_t ld_y, int32_t block);
+                  const float* residual, float* y, int64_t ld_y, int32_t block, const Adapter* adapter = nullptr);
 void build_norm(Builder& builder, const Model& model, const NormMap& norm, int64_t rows, const float* x, float* y, float* mean,
                 float* rstd, int32_t block);
 void build_rotary(Builder& builder, const Model& model, const DeviceRows& rows, float* qkv, bool inverse, int32_t block);

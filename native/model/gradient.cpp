@@ -39,7 +39,7 @@ class GradientTask : public Task {
  private:
   Status build() {
     return plan(*arena_, schedule_, [&](Builder& builder) {
-      GradientSink sink = GradientSink::gradients(*model_, GradientSink::kEverything);
+      GradientSink sink = GradientSink::gradients(*model_, GradientSink::Wanted::everything());
       build_loss_pass(builder, pass_, &sink);
       for (size_t i = 0; i < gradients_.size(); ++i) {
         if (gradients_[i] != nullptr)

@@ -16,7 +16,7 @@ class GradientNormTask : public Task {
         arena_(model_),
         batch_(batch),
         token_mean_(token_mean),
-        wanted_(block < 0 ? GradientSink::kEverything : block),
+        wanted_(GradientSink::Wanted::of(block)),
         squares_(squares),
         ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
     if (squares != nullptr) std::fill_n(squares, static_cast<size_t>(batch.samples()) * model_->tensors().size(), 0.0);
@@ -185,7 +185,7 @@ class GradientNormTask : public Task {
   ArenaLease arena_;
   PackedBatch batch_;
   bool token_mean_;
-  int32_t wanted_;
+  GradientSink::Wanted wanted_;
   double* squares_;
   std::vector<std::pair<int64_t, int64_t>> ranges_;
   size_t range_ = 0, next_ = 0;

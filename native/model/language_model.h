@@ -110,15 +110,24 @@ struct OptimizerOptions {
   float alpha = 0.99f, beta1 = 0.9f, beta2 = 0.999f, epsilon = 1e-8f, weight_decay = 0.01f;
 };
 
-enum class Slice { all, block, most_sensitive, least_sensitive };
+// Low-rank adapters beside the linear maps of the blocks, trained in place of the weights.
+struct AdapterOptions {
+  int64_t rank = 8;
+  float alpha = 16;                  // the adapter's product is scaled by alpha / rank
+  uint64_t seed = 0;
+  std::vector<std::string> targets;  // names of linear maps, as PEFT's target_modules; empty = all of the blocks'
+};
 
-// loss = weight_repair * (CE | DPO) + weight_kl * KL. CE: mean over all scored tokens of the batch, or batch mean of per-sample sums.
+enum class Slice { all, blocks, most_sensitive, least_sensitive };
+
+// loss = weight_repair * (CE | DPO | NPO) + weight_kl * KL. CE: mean over all scored tokens of the batch, or batch mean of per-sample sums.
+// NPO (arXiv 2404.05868): mean over samples of 2 / beta softplus(beta (log p - log p of the reference)), on `rejected` alone.
 struct StepRequest {
-  enum class Loss { none, ce, dpo } loss = Loss::ce;
+  enum class Loss { none, ce, dpo, npo } loss = Loss::ce;
   float weight_repair = 1, weight_kl = 0;
   bool sequence_sum = false;
   PackedBatch chosen;                          // CE rows, or the chosen side of DPO
-  PackedBatch rejected;                        // the rejected side of DPO, same number of samples
+  PackedBatch rejected;                        // the rejected side of DPO (as many samples as chosen), or NPO's rows
   std::span<const double> reference_chosen;    // [samples] summed reference log-probs (DPO)
   std::span<const double> reference_rejected;
   float beta = 0.1f;
@@ -126,8 +135,10 @@ struct StepRequest {
   std::span<const float> reference_hidden;     // [normal.tokens, width]: the reference's final hidden states
   int kl_direction = MS_KL_FORWARD;
   Slice slice = Slice::all;
-  int block = 0;                               // Slice::block
+  std::vector<int32_t> blocks;                 // Slice::blocks: ascending
+  int64_t slice_count = 1;                     // most/least_sensitive: how many blocks
   PackedBatch sensitivity;                     // the batch whose gradient chooses the block (most/least_sensitive)
+  bool keep_gradients = false;                 // copies the gradients before the update, for read_gradient
   bool update = true;                          // false: weights untouched; losses only, in a forward pass
   bool gradient_norm = false;                  // without update: the gradient and its norm too
   float lr = 0, clip_norm = 0;                 // clip_norm 0 = off
@@ -146,9 +157,9 @@ struct StepRequest {
 struct StepResult {
   double loss = 0, loss_repair = 0, loss_kl = 0, gradient_norm = 0;
   int64_t scored_tokens = 0, tokens = 0;
-  int32_t block = -1;                          // chosen block, -1 = all
+  std::vector<int32_t> blocks;                 // those that the step trains, ascending; empty = all
   std::vector<double> sensitivities;           // [layers] when a sensitivity batch was given
-  std::vector<double> pair_margins;            // DPO: z per pair
+  std::vector<double> pair_margins;            // DPO: z of each pair; NPO: beta times each log-ratio
   double flops = 0;
   int64_t micro_batches = 0;                   // passes that the losses took
   bool checkpointed = false;
@@ -157,7 +168,9 @@ struct StepResult {
 // Holds optimiser state and work buffers for one model. `reference` supplies the frozen head for KL (same vocabulary; null without KL;
 // the model itself: a copy of its head as it is now).
 class Trainer;
-Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options, std::shared_ptr<Trainer>* out);
+// adapter: null = the model's own weights are trained. With adapters the model is untouched until merge_adapter.
+Status create_trainer(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options, const AdapterOptions* adapter,
+                      std::shared_ptr<Trainer>* out);
 // *result is complete when the task has finished; a task that is dropped half-way leaves weights as they were before the step
 // unless it was dropped inside the optimiser phase: then `trainer_poisoned` is true and the model must be restored.
 Status step_task(const std::shared_ptr<Trainer>& trainer, const StepRequest& request, StepResult* result, std::unique_ptr<Task>* task);
@@ -168,7 +181,18 @@ Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<
 Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryForecast* out);
 bool trainer_poisoned(const Trainer& trainer);
 int64_t trainer_bytes(const Trainer& trainer);
+// What the trainer trains: the model's tensors, or the adapter's under PEFT's names.
+const std::vector<TensorInfo>& trained_tensors(const Trainer& trainer);
+// A trained tensor's gradient of the last step with keep_gradients, before clipping, as stored in a file. Fails for tensors that the
+// step did not train.
+Status read_gradient(const Trainer& trainer, const std::string& name, std::span<float> out);
+// The adapter as PEFT's adapter_model.safetensors, and back (same rank and targets). Fail for trainers without one.
+Status save_adapter(const Trainer& trainer, const std::string& path);
+Status load_adapter(Trainer& trainer, const std::string& path);
+// Adds the adapter's product to the model's weights and ends the trainer's use: every later step fails.
+Status merge_adapter(Trainer& trainer);
 // Optimiser state as a safetensors file (written beside, synced, renamed); restoring it into an equal model continues bit for bit.
+// With adapters the file also holds them and their snapshot, so that it is the whole state.
 Status save_trainer_state(const Trainer& trainer, const std::string& path);
 Status load_trainer_state(Trainer& trainer, const std::string& path);
 // In-memory copy of the weights, and back (best checkpoint during a repair).

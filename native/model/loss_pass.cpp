@@ -33,7 +33,7 @@ class LossPassBuilder {
   void build() {
     const DeviceRows rows = upload_rows(builder_, pass_.rows);
     const int64_t first_stored = sink_ != nullptr ? sink_->lowest_block() : a_.layers;
-    const ForwardPass forward = build_forward(builder_, model_, rows, first_stored, pass_.checkpointed);
+    const ForwardPass forward = build_forward(builder_, model_, rows, first_stored, pass_.checkpointed, nullptr, pass_.adapter);
     head_ = build_head_rows(builder_, model_, pass_.rows, forward.output, sink_ != nullptr);
     if (sink_ != nullptr) d_hidden_ = builder_.take<float>(head_.rows * a_.width);
     targets_ = builder_.upload(pass_.rows.targets);

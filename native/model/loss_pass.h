@@ -14,6 +14,7 @@ namespace mendset {
 // Host side of a pass. It must stay in place while a schedule built from it exists.
 struct LossPass {
   const Model* model = nullptr;
+  const Adapter* adapter = nullptr;  // beside the model's weights; the sink must know the same one
   PackedRows rows;
   bool checkpointed = false;      // activations are computed again in the backward pass
   int64_t kl_begin = 0;           // loss rows before it carry CE, from it on KL

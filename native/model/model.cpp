@@ -16,6 +16,15 @@ int64_t round_up(int64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignm
 
 }  // namespace
 
+std::vector<const LinearMap*> block_linears(const BlockMap& block) {
+  std::vector<const LinearMap*> list;
+  for (size_t i = 0; i < static_cast<size_t>(block.qkv_count); ++i) list.push_back(&block.qkv[i]);
+  for (const LinearMap* map : {&block.attention_out, &block.mlp_in, &block.mlp_up, &block.mlp_out}) {
+    if (map->weight >= 0) list.push_back(map);
+  }
+  return list;
+}
+
 void Model::lay_out(const std::string& prefix) {
   const Architecture& a = architecture_;
   const Family& names = *a.family;
@@ -50,7 +59,8 @@ void Model::lay_out(const std::string& prefix) {
 
   open_group();
   map_.token_embedding = add(prefix + names.token_embedding + ".weight", {a.vocab, a.width}, -1);
-  if (a.learned_positions) map_.position_embedding = add(prefix + names.position_embedding + ".weight", {a.context + a.position_offset, a.width}, -1);
+  if (a.learned_positions)
+    map_.position_embedding = add(prefix + names.position_embedding + ".weight", {a.context + a.position_offset, a.width}, -1);
   if (a.token_types > 0) {
     map_.token_type_embedding = add(prefix + names.token_type_embedding + ".weight", {a.token_types, a.width}, -1);
     map_.embedding_norm = norm(prefix + names.embedding_norm, -1);
@@ -121,11 +131,10 @@ bool Model::is_reordered(int tensor) const {
   return tensor == qkv.weight || tensor == qkv.bias;
 }
 
-void Model::reorder(int tensor, float* values, bool to_backend) const {
-  if (!is_reordered(tensor)) return;
-  const TensorInfo& info = tensors_[static_cast<size_t>(tensor)];
-  const size_t count = static_cast<size_t>(info.count), heads = static_cast<size_t>(architecture_.heads);
-  const size_t run = count / (3 * heads);  // elements of one head's q, k or v rows
+void Model::reorder_rows(int weight, float* values, int64_t count, bool to_backend) const {
+  if (!is_reordered(weight)) return;
+  const size_t heads = static_cast<size_t>(architecture_.heads);
+  const size_t run = static_cast<size_t>(count) / (3 * heads);  // elements of one head's q, k or v rows
   std::vector<float> old(values, values + count);
   for (size_t h = 0; h < heads; ++h) {
     for (size_t part = 0; part < 3; ++part) {
@@ -242,8 +251,18 @@ int64_t idle_work_bytes(const Model& model) { return model.idle_arena_bytes(); }
 
 ModelSummary summarize(const Model& model) {
   const Architecture& a = model.architecture();
-  ModelSummary summary{a.family->name,      a.layers, a.width,     a.heads,           a.vocab, a.context, 0,
-                       model.elements() * 4, a.eos,    a.tied_head, model.stored_dtype, a.head == ModelHead::classifier ? a.labels : 0};
+  ModelSummary summary{a.family->name,
+                       a.layers,
+                       a.width,
+                       a.heads,
+                       a.vocab,
+                       a.context,
+                       0,
+                       model.elements() * 4,
+                       a.eos,
+                       a.tied_head,
+                       model.stored_dtype,
+                       a.head == ModelHead::classifier ? a.labels : 0};
   for (const TensorInfo& tensor : model.tensors()) summary.parameters += tensor.count;
   return summary;
 }

@@ -32,6 +32,9 @@ struct BlockMap {
   LinearMap attention_out, mlp_in, mlp_out;
   LinearMap mlp_up;  // beside mlp_in when the MLP is gated
 };
+// The linear maps of a block, in the order of the checkpoint.
+std::vector<const LinearMap*> block_linears(const BlockMap& block);
+
 struct TensorMap {
   int token_embedding = -1, position_embedding = -1;
   std::vector<BlockMap> blocks;
@@ -89,6 +92,8 @@ class Model {
   void to_backend_order(int tensor, float* values) const { reorder(tensor, values, true); }
   void to_stored_order(int tensor, float* values) const { reorder(tensor, values, false); }
   bool is_reordered(int tensor) const;
+  // The same for another matrix whose rows are the output rows of a linear map, given by the map's weight.
+  void reorder_rows(int weight, float* values, int64_t count, bool to_backend) const;
 
   // Work memory for one task: an idle arena, or a new one. Give it back when the task is destroyed.
   std::unique_ptr<Arena> borrow_arena();
@@ -99,7 +104,9 @@ class Model {
 
  private:
   void lay_out(const std::string& prefix);
-  void reorder(int tensor, float* values, bool to_backend) const;
+  void reorder(int tensor, float* values, bool to_backend) const {
+    reorder_rows(tensor, values, tensors_[static_cast<size_t>(tensor)].count, to_backend);
+  }
 
   std::shared_ptr<Backend> backend_;
   Architecture architecture_;

@@ -17,7 +17,7 @@ class StepTask : public Task {
         arena_(model_),
         request_(request),
         result_(result),
-        passes_(*model_, trainer_->reference(), request_, result) {}
+        passes_(*trainer_, request_, result) {}
 
   // Cuts the batch; refuses a budget that even single samples exceed.
   Status prepare() {
@@ -65,11 +65,11 @@ class StepTask : public Task {
       MS_TRY(plan(*arena_, schedule_, [&](Builder& builder) { passes_.build_sensitivity(builder, phases_[phase_].part); }));
       passes_.planned();
     } else if (kind == Kind::loss) {
-      if (request_.slice == Slice::block) result_->block = request_.block;
+      if (request_.slice == Slice::blocks) result_->blocks = request_.blocks;
       if (part == 0 && passes_.loss_parts() > 1)
-        MS_TRY((*arena_).reserve(static_cast<size_t>(passes_.plan_loss(*model_->backend(), result_->block).bytes)));
-      MS_TRY(
-          plan(*arena_, schedule_, [&](Builder& builder) { passes_.build_loss(builder, phases_[phase_].part, result_->block); }));
+        MS_TRY((*arena_).reserve(static_cast<size_t>(passes_.plan_loss(*model_->backend(), result_->blocks).bytes)));
+      MS_TRY(plan(*arena_, schedule_,
+                  [&](Builder& builder) { passes_.build_loss(builder, phases_[phase_].part, result_->blocks); }));
       passes_.planned();
     } else {
       MS_TRY(build_update_phase());
@@ -79,15 +79,33 @@ class StepTask : public Task {
   }
 
   Status build_update_phase() {
-    const auto [first, last] = passes_.groups_of(result_->block);
-    for (size_t g = first; g < last; ++g) MS_TRY(trainer_->allocate_state(g));
+    const std::vector<size_t> groups = trainer_->groups_of(result_->blocks);
+    for (const size_t g : groups) MS_TRY(trainer_->allocate_state(g));
+    if (request_.keep_gradients) MS_TRY(keep_gradients(groups));
     const float clip = request_.clip_norm;
     const double scale = clip > 0 ? std::fmin(1.0, static_cast<double>(clip) / (result_->gradient_norm + 1e-6)) : 1.0;
     schedule_.clear();
     Builder builder(*arena_, schedule_);
-    for (size_t g = first; g < last; ++g)
+    for (const size_t g : groups)
       build_update(builder, *trainer_, g, passes_.gradient(g), request_.lr, static_cast<float>(scale));
     trainer_->poisoned = true;
+    return {};
+  }
+
+  Status keep_gradients(const std::vector<size_t>& groups) {
+    const Backend& backend = *model_->backend();
+    if (trainer_->gradients.data() == nullptr) {
+      const size_t bytes = static_cast<size_t>(trainer_->elements()) * sizeof(float);
+      MS_TRY(Buffer::allocate(model_->backend(), bytes, &trainer_->gradients));
+    }
+    for (const size_t g : groups) {
+      const TensorGroup& range = trainer_->groups()[g];
+      MS_TRY(
+          backend.check(backend.table().copy(backend.context(), trainer_->gradients.as<float>() + range.begin,
+                                             passes_.gradient(g), static_cast<size_t>(range.end - range.begin) * sizeof(float)),
+                        "copy"));
+    }
+    trainer_->gradient_blocks = result_->blocks;
     return {};
   }
 
@@ -95,8 +113,7 @@ class StepTask : public Task {
     const auto [kind, part] = phases_[phase_];
     if (kind == Kind::sensitivity) return passes_.finish_sensitivity(part);
     if (kind == Kind::loss) return passes_.finish_loss(part);
-    const auto [first, last] = passes_.groups_of(result_->block);
-    for (size_t g = first; g < last; ++g) ++trainer_->states()[g].steps;
+    for (const size_t g : trainer_->groups_of(result_->blocks)) ++trainer_->states()[g].steps;
     trainer_->poisoned = false;
     return {};
   }

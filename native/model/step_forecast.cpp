@@ -1,5 +1,6 @@
 // What a training step will hold, from the plans of its passes; and the cut of its batch that a memory budget allows.
 #include <algorithm>
+#include <numeric>
 
 #include "model/step_passes.h"
 #include "model/trainer.h"
@@ -15,20 +16,24 @@ int64_t weight_bytes(const Model* model) {
   return model == nullptr ? 0 : model->elements() * static_cast<int64_t>(sizeof(float));
 }
 
-int64_t group_bytes(const Model& model, size_t group) {
-  const TensorGroup& range = model.groups()[group];
+int64_t group_bytes(const Trainer& trainer, size_t group) {
+  const TensorGroup& range = trainer.groups()[group];
   return (range.end - range.begin) * static_cast<int64_t>(sizeof(float));
 }
 
-// The block to plan for: the lowest where the step will choose it, which keeps the most activations.
-int32_t planned_block(const StepRequest& request) {
-  return request.slice == Slice::all ? -1 : request.slice == Slice::block ? request.block : 0;
+// The blocks to plan for: the lowest where the step will choose them, which keeps the most activations.
+std::vector<int32_t> planned_blocks(const StepRequest& request) {
+  if (request.slice == Slice::all) return {};
+  if (request.slice == Slice::blocks) return request.blocks;
+  std::vector<int32_t> lowest(static_cast<size_t>(request.slice_count));
+  std::iota(lowest.begin(), lowest.end(), 0);
+  return lowest;
 }
 
-int64_t gradient_bytes(const Model& model, const StepPasses& passes, const StepRequest& request) {
-  const auto [first, last] = passes.groups_of(planned_block(request));
+int64_t gradient_bytes(const Trainer& trainer, const StepPasses& passes, const StepRequest& request) {
   int64_t bytes = 0;
-  for (size_t g = first; passes.backward() && g < last; ++g) bytes += group_bytes(model, g);
+  if (!passes.backward()) return bytes;
+  for (const size_t g : trainer.groups_of(planned_blocks(request))) bytes += group_bytes(trainer, g);
   return bytes;
 }
 
@@ -38,39 +43,41 @@ MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& pas
   const int64_t moments = trainer.options().kind == OptimizerOptions::Kind::adamw ? 2 : 1;
   MemoryForecast out;
   out.weights = weight_bytes(&model);
+  const int64_t trained = trainer.elements() * static_cast<int64_t>(sizeof(float));
+  if (trainer.adapter() != nullptr) out.weights += trained;
   out.reference = weight_bytes(trainer.reference());
-  out.snapshot = snapshot ? out.weights : 0;
-  const auto [first, last] = passes.groups_of(planned_block(request));
+  out.snapshot = snapshot ? trained : 0;
+  const std::vector<size_t> planned = trainer.groups_of(planned_blocks(request));
   const bool chooses = request.slice == Slice::most_sensitive || request.slice == Slice::least_sensitive;
-  bool chosen_counted = false;
+  int64_t to_count = chooses ? request.slice_count : 0;
   for (size_t g = 0; g < model.groups().size(); ++g) {
-    const int64_t bytes = moments * group_bytes(model, g);
+    const int64_t bytes = moments * group_bytes(trainer, g);
     const bool before = trainer.states()[g].steps > 0;
-    const bool now = passes.updates() && g >= first && g < last;
+    const bool now = passes.updates() && std::find(planned.begin(), planned.end(), g) != planned.end();
     const bool may = passes.updates() && (now || (chooses && model.block_of_group(g) >= 0));
-    // Of blocks that the step may choose, one is new to it.
+    // Of blocks that the step may choose, as many as it chooses are new to it.
     if (before || (now && !chooses)) out.optimizer += bytes;
     if (before || may) out.optimizer_most += bytes;
-    if (chooses && may && !before && !chosen_counted) {
+    if (may && !before && to_count > 0) {
       out.optimizer += bytes;
-      chosen_counted = true;
+      --to_count;
     }
   }
-  out.gradients = gradient_bytes(model, passes, request);
+  out.gradients = gradient_bytes(trainer, passes, request);
   return out;
 }
 
 PlannedMemory planned_step(const Trainer& trainer, StepPasses& passes, const StepRequest& request) {
   const Backend& backend = *trainer.model()->backend();
   PlannedMemory all = passes.plan_sensitivity(backend);
-  all.cover(passes.plan_loss(backend, planned_block(request)));
+  all.cover(passes.plan_loss(backend, planned_blocks(request)));
   if (passes.updates()) {
     Schedule update;
     Arena arena(nullptr);
     Builder builder(arena, update);
     ms_rmsprop_args rmsprop{};
     ms_adamw_args adamw{};
-    rmsprop.count = adamw.count = gradient_bytes(*trainer.model(), passes, request) / static_cast<int64_t>(sizeof(float));
+    rmsprop.count = adamw.count = gradient_bytes(trainer, passes, request) / static_cast<int64_t>(sizeof(float));
     trainer.options().kind == OptimizerOptions::Kind::rmsprop ? builder.add(rmsprop) : builder.add(adamw);
     all.flops += update.flops();
   }
@@ -106,7 +113,7 @@ Status cut_within(const Trainer& trainer, bool snapshot, const StepRequest& requ
 Status forecast(const Trainer& trainer, bool snapshot, const StepRequest& request, MemoryForecast* out) {
   MS_TRY(check_request(trainer, request));
   StepResult ignored;
-  StepPasses passes(*trainer.model(), trainer.reference(), request, &ignored);
+  StepPasses passes(trainer, request, &ignored);
   MS_TRY(cut_within(trainer, snapshot, request, &passes));
   *out = held(trainer, snapshot, passes, request);
   const PlannedMemory planned = planned_step(trainer, passes, request);
@@ -131,7 +138,7 @@ Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryF
 Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference,
                      const OptimizerOptions& options, bool snapshot, const StepRequest& request, MemoryForecast* out) {
   std::shared_ptr<Trainer> trainer;
-  MS_TRY(create_trainer(model, reference, options, &trainer));
+  MS_TRY(create_trainer(model, reference, options, nullptr, &trainer));
   return forecast(*trainer, snapshot, request, out);
 }
 

@@ -8,13 +8,14 @@
 #include "model/language_model.h"
 #include "model/loss_pass.h"
 #include "model/model.h"
+#include "model/trainer.h"
 
 namespace mendset {
 
 class StepPasses {
  public:
-  // The request's arrays and `result` must outlive the passes.
-  StepPasses(const Model& model, const Model* reference, const StepRequest& request, StepResult* result);
+  // The trainer, the request's arrays and `result` must outlive the passes.
+  StepPasses(const Trainer& trainer, const StepRequest& request, StepResult* result);
 
   // Micro-batches are taken in the batch's order, first the repair samples (DPO: pairs), then the KL samples, each as long as it
   // holds at most `most_tokens` tokens (0: no limit) or one sample. Gradients are added up in that order; each token's weight in
@@ -29,12 +30,10 @@ class StepPasses {
   bool has_loss() const { return request_.loss != StepRequest::Loss::none || request_.weight_kl > 0; }
   bool updates() const { return request_.update && has_loss(); }
   bool backward() const { return (request_.update || request_.gradient_norm) && has_loss(); }
-  // Groups that a slice trains: [first, last). block -1 = all.
-  std::pair<size_t, size_t> groups_of(int32_t block) const;
 
   // Appends a part's operations; called in ascending order of parts, and again for the same part while its plan does not fit.
   void build_sensitivity(Builder& builder, size_t part);
-  void build_loss(Builder& builder, size_t part, int32_t block);
+  void build_loss(Builder& builder, size_t part, const std::vector<int32_t>& blocks);
   // After the plan of a part is made / after its operations ran.
   void planned() { sink_ = building_; }
   Status finish_sensitivity(size_t part);
@@ -42,7 +41,7 @@ class StepPasses {
 
   // What all parts need together; to be called before the first part is built.
   PlannedMemory plan_sensitivity(const Backend& backend);
-  PlannedMemory plan_loss(const Backend& backend, int32_t block);
+  PlannedMemory plan_loss(const Backend& backend, const std::vector<int32_t>& blocks);
 
   // The gradient of a group after the last part.
   const float* gradient(size_t group) const { return sink_.group(group); }
@@ -52,13 +51,17 @@ class StepPasses {
     int64_t first, last, normal_first, normal_last;
   };
   int64_t repair_tokens(int64_t sample) const;
+  double sample_log_prob(size_t sample) const;
+  void weigh_sample(size_t sample, double weight);
   Status weigh_pairs(const MicroBatch& batch);
+  Status weigh_rejected(const MicroBatch& batch);
+  int64_t repair_samples() const;
   void prepare_sensitivity(size_t part);
   void prepare_loss(size_t part);
-  Status choose_block();
+  Status choose_blocks();
 
+  const Trainer& trainer_;
   const Model& model_;
-  const Model* reference_;
   const StepRequest& request_;
   StepResult* result_;
   std::vector<MicroBatch> micro_batches_;
@@ -69,7 +72,7 @@ class StepPasses {
   std::vector<double> squares_;  // per tensor, or per group when the sensitivity batch has several parts
   std::vector<int32_t> span_;
   GradientSink sink_, building_;
-  double gradient_square_ = 0;
+  double gradient_squares_[2] = {0, 0};  // of the weights, or of A and of scale * B
 };
 
 }  // namespace mendset

@@ -14,8 +14,8 @@ Status check_scored(const PackedBatch& batch, const Architecture& architecture, 
   for (int64_t s = 0; s < batch.samples(); ++s) {
     const int64_t scored = scored_tokens(batch, s);
     if (every_sample && scored == 0) {
-      return failure(Code::invalid_argument, "%s: sample %lld has no scored token; DPO needs one on each side of every pair.",
-                     name, static_cast<long long>(s));
+      return failure(Code::invalid_argument, "%s: sample %lld has no scored token; DPO and NPO need one in each.", name,
+                     static_cast<long long>(s));
     }
     total += scored;
   }
@@ -38,6 +38,15 @@ Status check_request(const Trainer& trainer, const StepRequest& r) {
   }
   if (!trains && r.sensitivity.offsets.empty())
     return failure(Code::invalid_argument, "The step has neither a loss nor a sensitivity batch.");
+  if (trainer.merged)
+    return failure(Code::invalid_argument, "The adapter has been merged into the weights; make a new trainer for further steps.");
+  if (r.loss == StepRequest::Loss::npo) {
+    MS_TRY(check_scored(r.rejected, a, "The rejected batch", true));
+    if (r.reference_rejected.size() != static_cast<size_t>(r.rejected.samples())) {
+      return failure(Code::invalid_argument, "NPO needs a reference log-probability for each of %lld rejected samples, got %zu.",
+                     static_cast<long long>(r.rejected.samples()), r.reference_rejected.size());
+    }
+  }
   if (r.loss == StepRequest::Loss::ce) MS_TRY(check_scored(r.chosen, a, "The repair batch", false));
   if (r.loss == StepRequest::Loss::dpo) {
     MS_TRY(check_scored(r.chosen, a, "The chosen batch", true));
@@ -50,9 +59,9 @@ Status check_request(const Trainer& trainer, const StepRequest& r) {
           "DPO needs as many rejected samples and reference log-probabilities as chosen samples (%zu), got %lld, %zu and %zu.",
           pairs, static_cast<long long>(r.rejected.samples()), r.reference_chosen.size(), r.reference_rejected.size());
     }
-    if (!std::isfinite(r.beta) || r.beta <= 0)
-      return failure(Code::invalid_argument, "beta must be positive, got %g.", static_cast<double>(r.beta));
   }
+  if ((r.loss == StepRequest::Loss::dpo || r.loss == StepRequest::Loss::npo) && (!std::isfinite(r.beta) || r.beta <= 0))
+    return failure(Code::invalid_argument, "beta must be positive, got %g.", static_cast<double>(r.beta));
   if (r.weight_kl > 0) {
     MS_TRY(check_scored(r.normal, a, "The normal batch", false));
     if (trainer.reference() == nullptr)
@@ -71,9 +80,18 @@ Status check_request(const Trainer& trainer, const StepRequest& r) {
   if ((r.slice == Slice::most_sensitive || r.slice == Slice::least_sensitive) && r.sensitivity.offsets.empty()) {
     return failure(Code::invalid_argument, "Choosing a block by sensitivity needs a sensitivity batch.");
   }
-  if (r.slice == Slice::block && (r.block < 0 || r.block >= a.layers)) {
-    return failure(Code::invalid_argument, "The block must lie in 0 .. %lld, got %d.", static_cast<long long>(a.layers - 1),
-                   r.block);
+  if (r.slice == Slice::blocks) {
+    if (r.blocks.empty()) return failure(Code::invalid_argument, "The slice names no block.");
+    for (size_t i = 0; i < r.blocks.size(); ++i) {
+      if (r.blocks[i] < 0 || r.blocks[i] >= a.layers || (i > 0 && r.blocks[i] <= r.blocks[i - 1])) {
+        return failure(Code::invalid_argument, "The blocks of a slice must ascend and lie in 0 .. %lld, got %d.",
+                       static_cast<long long>(a.layers - 1), r.blocks[i]);
+      }
+    }
+  }
+  if (r.slice_count < 1 || r.slice_count > a.layers) {
+    return failure(Code::invalid_argument, "A slice holds between 1 and %lld blocks, got %lld.", static_cast<long long>(a.layers),
+                   static_cast<long long>(r.slice_count));
   }
   if (!std::isfinite(r.lr) || r.lr < 0 || !std::isfinite(r.clip_norm) || r.clip_norm < 0) {
     return failure(Code::invalid_argument, "lr and clip_norm must be finite and not negative, got %g and %g.",

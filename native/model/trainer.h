@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "model/adapter.h"
 #include "model/language_model.h"
 #include "model/model.h"
 #include "model/schedule.h"
@@ -22,8 +23,27 @@ struct OptimizerState {
 
 class Trainer {
  public:
-  Trainer(std::shared_ptr<Model> model, std::shared_ptr<Model> reference, const OptimizerOptions& options)
-      : model_(std::move(model)), reference_(std::move(reference)), options_(options), states_(model_->groups().size()) {}
+  Trainer(std::shared_ptr<Model> model, std::shared_ptr<Model> reference, const OptimizerOptions& options,
+          std::shared_ptr<Adapter> adapter)
+      : model_(std::move(model)),
+        reference_(std::move(reference)),
+        adapter_(std::move(adapter)),
+        options_(options),
+        states_(model_->groups().size()) {}
+
+  // What the optimiser changes: the model's weights, or the adapter.
+  const Adapter* adapter() const { return adapter_.get(); }
+  const std::vector<TensorInfo>& tensors() const { return adapter_ ? adapter_->tensors() : model_->tensors(); }
+  const std::vector<TensorGroup>& groups() const { return adapter_ ? adapter_->groups() : model_->groups(); }
+  int64_t offset(int tensor) const { return adapter_ ? adapter_->offset(tensor) : model_->offset(tensor); }
+  float* parameters() const { return adapter_ ? adapter_->data() : model_->data(); }
+  int64_t elements() const { return adapter_ ? adapter_->elements() : model_->elements(); }
+  // The groups that a slice trains, ascending; no blocks = all. Groups without tensors are left out.
+  std::vector<size_t> groups_of(const std::vector<int32_t>& blocks) const;
+  // Rewrites one tensor's values on the host from the order held to that of a file.
+  void to_stored(int tensor, float* values) const {
+    adapter_ ? adapter_->to_stored(*model_, tensor, values) : model_->to_stored_order(tensor, values);
+  }
 
   const std::shared_ptr<Model>& model() const { return model_; }
   const Model* reference() const { return reference_.get(); }
@@ -36,10 +56,14 @@ class Trainer {
   int64_t bytes() const;
 
   bool poisoned = false;  // an update began and did not end
-  Buffer snapshot;
+  bool merged = false;    // the adapter is part of the weights now
+  Buffer snapshot;        // of parameters()
+  Buffer gradients;       // laid out as parameters(), of the last step that kept them
+  std::vector<int32_t> gradient_blocks;
 
  private:
   std::shared_ptr<Model> model_, reference_;
+  std::shared_ptr<Adapter> adapter_;
   OptimizerOptions options_;
   std::vector<OptimizerState> states_;
 };

@@ -162,7 +162,7 @@ void test_refusals(const std::shared_ptr<Backend>& backend) {
   scores.logits = values.data();
   refused(score_task(bert, batch, scores, &task), Code::invalid_argument, "language model");
   std::shared_ptr<Trainer> trainer;
-  refused(create_trainer(bert, nullptr, {}, &trainer), Code::invalid_argument, "language model");
+  refused(create_trainer(bert, nullptr, {}, nullptr, &trainer), Code::invalid_argument, "language model");
   refused(save_model_task(bert, ".", "F32", 0, &task), Code::invalid_argument, "language model");
   const std::vector<int32_t> unknown{5, 120}, pair{0, 2};
   refused(encode_task(bert, {unknown, pair, {}, {}}, outputs, &task), Code::invalid_argument, "vocabulary");

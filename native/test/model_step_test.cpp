@@ -116,10 +116,11 @@ void test_losses(const Setting& setting) {
 // Without an update: the same loss and gradient norm as the step that follows, no optimiser state, weights untouched.
 void test_gradient_norm(const Setting& setting) {
   const Weights before = all_tensors(*setting.model);
-  for (const Slice slice : {Slice::all, Slice::block}) {
+  for (const Slice slice : {Slice::all, Slice::blocks}) {
     const std::shared_ptr<Trainer> trainer = trainer_for(setting);
     StepRequest request = setting.request(StepRequest::Loss::dpo, 0.5f);
     request.slice = slice;
+    if (slice == Slice::blocks) request.blocks = {0};
     request.update = false;
     request.gradient_norm = true;
     const StepResult looked = step(trainer, request);
@@ -186,15 +187,15 @@ void test_repair_step(const Setting& setting) {
     const StepResult result = step(trainer_for(setting), request);
     for (size_t b = 0; b < layers; ++b) CHECK(near(result.sensitivities[b], expected[b], 0, 1e-5));
     const size_t chosen = slice == Slice::most_sensitive ? most : least;
-    CHECK(result.block == static_cast<int32_t>(chosen));
+    CHECK(result.blocks == std::vector<int32_t>{static_cast<int32_t>(chosen)});
     const Weights after = all_tensors(*setting.model);
     for (size_t i = 0; i < after.size(); ++i) {
       CHECK((after[i] != before[i]) == (tensors(*setting.model)[i].block == static_cast<int32_t>(chosen)));
     }
     set_tensors(*setting.model, before);
     // The same block by name: same bits. And within the block the gradient is the full one.
-    request.slice = Slice::block;
-    request.block = static_cast<int>(chosen);
+    request.slice = Slice::blocks;
+    request.blocks = {static_cast<int32_t>(chosen)};
     request.sensitivity = {};
     const StepResult named = step(trainer_for(setting), request);
     CHECK(named.gradient_norm == result.gradient_norm && all_tensors(*setting.model) == after);
@@ -277,12 +278,12 @@ void test_failures(const Setting& setting) {
   refused([](StepRequest& r) { r.kl_direction = 2; });
   refused([](StepRequest& r) { r.beta = 0; });
   refused([](StepRequest& r) { r.slice = Slice::most_sensitive; });
-  refused([](StepRequest& r) { r.slice = Slice::block, r.block = 99; });
+  refused([](StepRequest& r) { r.slice = Slice::blocks, r.blocks = {99}; });
   refused([](StepRequest& r) { r.lr = std::nanf(""); });
   refused([](StepRequest& r) { r.clip_norm = -1; });
   refused([](StepRequest& r) { r.loss = StepRequest::Loss::none, r.weight_kl = 0; });
   std::shared_ptr<Trainer> without;
-  if (EXPECT_OK(create_trainer(setting.model, nullptr, {}, &without))) {
+  if (EXPECT_OK(create_trainer(setting.model, nullptr, {}, nullptr, &without))) {
     CHECK(step_task(without, setting.request(StepRequest::Loss::ce, 1), &result, &task).code() == Code::invalid_argument);
   }
 }
@@ -320,8 +321,8 @@ void test_trainer_state(const Setting& setting) {
     OptimizerOptions options;
     options.kind = kind;
     StepRequest all = setting.request(StepRequest::Loss::ce, 0), one = all;
-    one.slice = Slice::block;
-    one.block = 1;
+    one.slice = Slice::blocks;
+    one.blocks = {1};
     const std::shared_ptr<Trainer> first = trainer_for(setting, options);
     step(first, one);
     EXPECT_OK(save_trainer_state(*first, path));

@@ -69,10 +69,10 @@ void test_micro_batches(const Setting& setting) {
 }
 
 void test_checkpointing(const Setting& setting) {
-  for (const Slice slice : {Slice::all, Slice::block, Slice::most_sensitive}) {
+  for (const Slice slice : {Slice::all, Slice::blocks, Slice::most_sensitive}) {
     StepRequest request = setting.request(Loss::dpo, 1);
     request.slice = slice;
-    request.block = 1;
+    request.blocks = {1};
     if (slice == Slice::most_sensitive) request.sensitivity = setting.rejected.view();
     StepResult stored, computed_again;
     const Weights expected = after_step(setting, request, &stored);
@@ -162,7 +162,7 @@ void test_forecast(const Shape& shape) {
   EXPECT_OK(layout_model(backend, kConfig, &reference));
   EXPECT_OK(forecast_step(layout, reference, options, shape.snapshot, request, &forecast));
   std::shared_ptr<Trainer> trainer;
-  EXPECT_OK(create_trainer(trained.model, trained.reference, options, &trainer));
+  EXPECT_OK(create_trainer(trained.model, trained.reference, options, nullptr, &trainer));
   if (shape.snapshot) EXPECT_OK(snapshot_weights(*trainer));
   const StepResult result = step(trainer, request);
 
@@ -202,7 +202,7 @@ void test_head_as_reference() {
   MemoryForecast before, forecast;
   EXPECT_OK(layout_model(backend, kConfig, &layout));
   EXPECT_OK(forecast_step(layout, layout, {}, false, request, &before));
-  EXPECT_OK(create_trainer(trained.model, trained.model, {}, &trainer));
+  EXPECT_OK(create_trainer(trained.model, trained.model, {}, nullptr, &trainer));
   EXPECT_OK(forecast_step(*trainer, request, &forecast));
   CHECK(before.reference == 12000 * 256 * 4 && before.peak() == forecast.peak());
   step(trainer, request);
@@ -254,7 +254,7 @@ void test_forecasts() {
            Shape{"DPO with KL", Loss::dpo, 1, Kind::rmsprop, Slice::all, 0, false, false},
            Shape{"micro-batches", Loss::dpo, 1, Kind::rmsprop, Slice::all, 256, false, false},
            Shape{"checkpointed", Loss::dpo, 1, Kind::rmsprop, Slice::all, 0, true, false},
-           Shape{"one block", Loss::ce, 1, Kind::rmsprop, Slice::block, 0, false, false},
+           Shape{"one block", Loss::ce, 1, Kind::rmsprop, Slice::blocks, 0, false, false},
            Shape{"most sensitive block", Loss::ce, 1, Kind::rmsprop, Slice::most_sensitive, 0, false, true},
        }) {
     test_forecast(shape);
@@ -287,7 +287,7 @@ void test_budget() {
       StepResult result;
       std::unique_ptr<Task> task;
       std::shared_ptr<Trainer> trainer;
-      EXPECT_OK(create_trainer(trained.model, trained.reference, {}, &trainer));
+      EXPECT_OK(create_trainer(trained.model, trained.reference, {}, nullptr, &trainer));
       CHECK(step_task(trainer, request, &result, &task).code() == Code::invalid_argument);
       break;
     }

@@ -78,7 +78,7 @@ inline StepResult step(const std::shared_ptr<Trainer>& trainer, const StepReques
 
 inline std::shared_ptr<Trainer> trainer_for(const Setting& setting, const OptimizerOptions& options = {}) {
   std::shared_ptr<Trainer> trainer;
-  EXPECT_OK(create_trainer(setting.model, setting.reference, options, &trainer));
+  EXPECT_OK(create_trainer(setting.model, setting.reference, options, nullptr, &trainer));
   return trainer;
 }
 

@@ -6,12 +6,15 @@ import type { PairRecord } from '../data/record.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import { dapt } from '../repair/dapt.ts';
 import { dpo } from '../repair/dpo.ts';
-import { irepair } from '../repair/irepair.ts';
-import type { RepairMethod } from '../repair/method.ts';
+import { type IRepairOptions, irepair } from '../repair/irepair.ts';
+import type { KlOptions, RepairMethod, RepairMethodName } from '../repair/method.ts';
+import { npo } from '../repair/npo.ts';
 import type { RepairOptions } from '../repair/options.ts';
+import { PUBLISHED_SOURCES, publishedOptions } from '../repair/published.ts';
 import { ReferenceCache } from '../repair/reference-cache.ts';
 import { repair } from '../repair/repair.ts';
 import type { RepairResult, StepLog } from '../repair/result.ts';
+import { sft } from '../repair/sft.ts';
 import type { CommandContext } from './command-context.ts';
 
 export interface PreparedRepair {
@@ -32,7 +35,7 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
   const model = options.required('model', 'to name the folder of the model to repair');
   const data = options.texts('data');
   if (!options.has('data')) options.problem('Expected --data to name the repair records, but it is missing.');
-  const methodName = options.requiredOneOf('method', ['dapt', 'dpo', 'irepair'] as const);
+  const methodName = options.requiredOneOf('method', ['dapt', 'sft', 'dpo', 'npo', 'irepair'] as const);
   const klWeight = options.number('kl', { above: 0 });
   const kl = klWeight === undefined ? undefined : { weight: klWeight };
   const normalPath = options.text('normal');
@@ -41,14 +44,37 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
     options.problem('Expected --normal FILE or --generate-normal N, because the KL term compares the models on ordinary texts.');
   if (!kl && options.has('normal')) options.refuse(['normal', 'generateNormal'], 'without --kl');
   const referenceFolder = options.text('references');
-  if (methodName && methodName !== 'dpo' && !kl) options.refuse(['references'], `with --method ${methodName} without --kl`);
+  if (methodName && methodName !== 'dpo' && methodName !== 'npo' && !kl)
+    options.refuse(['references'], `with --method ${methodName} without --kl`);
   if (referenceFolder !== undefined) await options.output(referenceFolder, 'folder', 'references');
   const columns = options.columns('columns');
   const beta = options.number('beta', { above: 0 });
-  if (methodName && methodName !== 'dpo') options.refuse(['beta'], `with --method ${methodName}`);
+  if (methodName && methodName !== 'dpo' && methodName !== 'npo') options.refuse(['beta'], `with --method ${methodName}`);
   const slice = options.countOr('slice', ['most-sensitive', 'least-sensitive', 'fixed'] as const, 0);
-  if (methodName && methodName !== 'irepair') options.refuse(['slice'], `with --method ${methodName}`);
-  const settings: RepairOptions = {
+  const blocks = options.count('blocks', 1);
+  if (methodName && methodName !== 'irepair') options.refuse(['slice', 'blocks'], `with --method ${methodName}`);
+  const rank = options.count('lora', 1);
+  if (rank === undefined) options.refuse(['loraAlpha', 'loraTargets', 'adapter'], 'without --lora');
+  const lora =
+    rank === undefined
+      ? undefined
+      : {
+          rank,
+          alpha: options.number('loraAlpha', { above: 0 }),
+          targets: options.has('loraTargets') ? options.texts('loraTargets') : undefined,
+        };
+  const adapter = options.text('adapter');
+  await options.output(adapter, 'folder', 'adapter');
+  const log = { jsonl: options.text('log'), tensorboard: options.text('tensorboard') };
+  await options.output(log.jsonl, 'file', 'log');
+  await options.output(log.tensorboard, 'folder', 'tensorboard');
+  const everySteps = options.count('checkpointEvery', 1);
+  const published = options.oneOf('published', PUBLISHED_SOURCES);
+  const steps = options.count('steps', 1);
+  if (steps !== undefined) options.refuse(['epochs', 'maxSteps'], 'with --steps');
+  const given: RepairOptions = {
+    lora,
+    steps,
     preset: options.oneOf('preset', ['principled', 'paper'] as const),
     learningRate: options.number('learningRate', { above: 0 }),
     batchSize: options.count('batchSize', 1),
@@ -84,12 +110,14 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
   if (pairs && holdBack >= records.length)
     options.problem(`Expected --validation below the ${records.length} records of --data but received ${holdBack}.`);
   const train: readonly PairRecord[] = records.slice(0, records.length - holdBack);
-  const method = methodName === 'dpo' ? dpo({ kl, beta }) : methodName === 'irepair' ? irepair({ kl, slice }) : dapt({ kl });
+  const method = makeMethod(methodName ?? 'dapt', kl, { beta, slice, blocks });
+  const settings: RepairOptions = { ...(published ? publishedOptions(published, method) : {}), ...definedOf(given) };
+  if (steps !== undefined && published) Object.assign(settings, { epochs: undefined });
   if (method.needsRejected) {
     const without = train.filter((r) => r.rejected === null && r.rejectedIds === undefined);
     if (without.length > 0)
       options.problem(
-        `Expected a rejected text in every record for ${method.name}, but ${without[0]?.source} has none${without.length > 1 ? ` (and ${without.length - 1} more)` : ''}; only dapt can use such records.`,
+        `Expected a rejected text in every record for ${method.name}, but ${without[0]?.source} has none${without.length > 1 ? ` (and ${without.length - 1} more)` : ''}; only dapt and sft can use such records.`,
       );
   }
 
@@ -120,6 +148,11 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
           ...(generate === undefined ? {} : { generateNormal: { count: generate } }),
           ...(references ? { references } : {}),
           ...run,
+          // nothing can choose the best weights without validation
+          ...(holdBack === 0 && !held ? { keep: 'last' as const } : {}),
+          ...(run.checkpoint ? { checkpoint: { ...run.checkpoint, everySteps } } : {}),
+          log,
+          ...(adapter === undefined ? {} : { onAdapter: (trainer) => trainer.saveAdapter(adapter) }),
           ...(onStep ? { onStep } : {}),
         },
       );
@@ -128,4 +161,28 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
       return result;
     },
   };
+}
+
+function makeMethod(
+  name: RepairMethodName,
+  kl: KlOptions | undefined,
+  own: { beta?: number | undefined } & Pick<IRepairOptions, 'slice' | 'blocks'>,
+): RepairMethod {
+  switch (name) {
+    case 'dapt':
+      return dapt({ kl });
+    case 'sft':
+      return sft({ kl });
+    case 'dpo':
+      return dpo({ kl, beta: own.beta });
+    case 'npo':
+      return npo({ kl, beta: own.beta });
+    case 'irepair':
+      return irepair({ kl, slice: own.slice, blocks: own.blocks });
+  }
+}
+
+/** Without what was not given, so that it overrides nothing. */
+function definedOf<T extends object>(options: T): Partial<T> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 }

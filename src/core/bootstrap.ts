@@ -39,6 +39,66 @@ export function bootstrapMean(values: ArrayLike<number>, options: BootstrapOptio
   return { low: quantile(means, tail), high: quantile(means, 1 - tail), level, resamples };
 }
 
+/**
+ * Percentile bootstrap of the mean of a table [seeds][prompts] whose columns are the same prompts: seeds and prompts are resampled
+ * independently, so the interval holds for other seeds and other prompts of their kind. null entries are left out of each resample. null without
+ * values; with one seed it resamples prompts alone.
+ */
+export function bootstrapCrossed(table: readonly (readonly (number | null)[])[], options: BootstrapOptions = {}): Interval | null {
+  const seeds = table.length;
+  const prompts = table[0]?.length ?? 0;
+  if (!table.some((row) => row.some((v) => v !== null))) return null;
+  const resamples = options.resamples ?? 1000;
+  const level = options.level ?? 0.95;
+  const random = new RandomStream(options.seed ?? 0, STREAM_IDS.bootstrap);
+  const means = new Float64Array(resamples);
+  const columns = new Int32Array(prompts);
+  for (let r = 0; r < resamples; ) {
+    for (let p = 0; p < prompts; p++) columns[p] = random.below(prompts);
+    let sum = 0;
+    let count = 0;
+    for (let s = 0; s < seeds; s++) {
+      const row = table[seeds === 1 ? 0 : random.below(seeds)] as readonly (number | null)[];
+      for (const p of columns) {
+        const value = row[p];
+        if (value == null) continue;
+        sum += value;
+        count++;
+      }
+    }
+    // a resample that hit gaps alone says nothing
+    if (count > 0) means[r++] = sum / count;
+  }
+  means.sort();
+  const tail = (1 - level) / 2;
+  return { low: quantile(means, tail), high: quantile(means, 1 - tail), level, resamples };
+}
+
+/**
+ * Two-sided sign-flip test of paired differences: the share of random sign assignments (the observed one among them) whose mean lies at least
+ * as far from 0. Assumes that under no effect each difference is as likely to have the other sign. null without differences.
+ */
+export function signFlipTest(differences: ArrayLike<number>, options: { flips?: number; seed?: number } = {}): number | null {
+  const n = differences.length;
+  if (n === 0) return null;
+  const flips = options.flips ?? 10_000;
+  const random = new RandomStream(options.seed ?? 0, STREAM_IDS.bootstrap, 2);
+  let observed = 0;
+  for (let i = 0; i < n; i++) observed += differences[i] as number;
+  const limit = Math.abs(observed) * (1 - 1e-12);
+  let beyond = 1;
+  for (let f = 1; f < flips; f++) {
+    let sum = 0;
+    let bits = 0;
+    for (let i = 0; i < n; i++) {
+      if (i % 32 === 0) bits = random.next();
+      sum += (bits >>> (i % 32)) & 1 ? (differences[i] as number) : -(differences[i] as number);
+    }
+    if (Math.abs(sum) >= limit) beyond++;
+  }
+  return beyond / flips;
+}
+
 /** Linear interpolation between order statistics (numpy's default). `sorted` ascending, not empty; q in [0, 1]. */
 export function quantile(sorted: ArrayLike<number>, q: number): number {
   const place = q * (sorted.length - 1);

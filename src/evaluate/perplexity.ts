@@ -3,8 +3,12 @@ import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { TokenSequence } from '../model/sequences.ts';
 
-/** `principled`: every target counts once. `paper`: means of windows, weighted by window length. */
-export type PerplexityWeighting = 'principled' | 'paper';
+/**
+ * How the windows' negative log-likelihoods become one mean. `principled`: every target counts once. `paper`: means of windows, weighted by
+ * window length. `hugging-face`: means of windows, weighted by labels - 1, as the code of the transformers guide does; with overlapping
+ * windows it gives each later window one target too few.
+ */
+export type PerplexityWeighting = 'principled' | 'paper' | 'hugging-face';
 
 export interface PerplexityOptions extends RunOptions {
   /** W, tokens of a window; default 1024, or the model's context when that is smaller; `model` = the full context */
@@ -12,6 +16,8 @@ export interface PerplexityOptions extends RunOptions {
   /** s, default W: windows that do not overlap */
   readonly stride?: number | undefined;
   readonly weighting?: PerplexityWeighting | undefined;
+  /** `none` (default): the first token is context alone. `text`: an end-of-text token before the text, so that the first token is scored too. */
+  readonly start?: 'none' | 'text' | undefined;
   /** Only the first windows; 32 is the published code's verbose mode */
   readonly maxWindows?: number | undefined;
 }
@@ -22,6 +28,7 @@ export interface Perplexity {
   readonly nll: number;
   readonly convention: string;
   readonly weighting: PerplexityWeighting;
+  readonly start: 'none' | 'text';
   readonly window: number;
   readonly stride: number;
   readonly windows: number;
@@ -41,6 +48,8 @@ export interface PerplexityWindow {
   readonly begin: number;
   readonly end: number;
   readonly firstTarget: number;
+  /** Tokens of the window that no earlier window held; one more than its targets where its first token has no context */
+  readonly labels: number;
 }
 
 /** Windows of a text of `tokens` ids: each token after the first is a target exactly once. Windows without targets are left out. */
@@ -50,7 +59,7 @@ export function planWindows(tokens: number, window: number, stride: number): Per
   for (let begin = 0; covered < tokens; begin += stride) {
     const end = Math.min(begin + window, tokens);
     const firstTarget = Math.max(covered, begin + 1);
-    if (firstTarget < end) windows.push({ begin, end, firstTarget });
+    if (firstTarget < end) windows.push({ begin, end, firstTarget, labels: end - covered });
     covered = end;
   }
   return windows;
@@ -60,11 +69,12 @@ export function planWindows(tokens: number, window: number, stride: number): Per
 export function weightedNll(windows: readonly PerplexityWindow[], sums: ArrayLike<number>, weighting: PerplexityWeighting): number {
   let total = 0;
   let weight = 0;
-  windows.forEach(({ begin, end, firstTarget }, i) => {
+  windows.forEach(({ begin, end, firstTarget, labels }, i) => {
     const sum = sums[i] as number;
     const targets = end - firstTarget;
-    total += weighting === 'principled' ? sum : (sum / targets) * (end - begin);
-    weight += weighting === 'principled' ? targets : end - begin;
+    const share = weighting === 'principled' ? targets : weighting === 'paper' ? end - begin : labels - 1;
+    total += weighting === 'principled' ? sum : (sum / targets) * share;
+    weight += share;
   });
   return total / weight;
 }
@@ -84,7 +94,9 @@ export async function runningPerplexity(
   text: string | ArrayLike<number>,
   options: PerplexityOptions = {},
 ): Promise<Perplexity> {
-  const ids = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
+  const own = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
+  const start = options.start ?? 'none';
+  const ids = start === 'text' ? withStart(model, own) : own;
   const { window, stride, weighting } = resolveWindows(options, model.summary.context);
   requireTokenIds(ids, model.summary.vocab);
 
@@ -119,12 +131,13 @@ export async function runningPerplexity(
   return {
     ppl: Math.exp(nll),
     nll,
-    convention: `running text, no start token, window ${window}, stride ${stride}, ${weighting === 'principled' ? 'mean over scored tokens' : 'means of windows weighted by window length'}`,
+    convention: `running text, ${start === 'none' ? 'no start token' : 'an end-of-text token before the text'}, window ${window}, stride ${stride}, ${WEIGHTING_WORDS[weighting]}`,
     weighting,
+    start,
     window,
     stride,
     windows: windows.length,
-    tokens: last.end,
+    tokens: last.end - (ids.length - own.length),
     scoredTokens: windows.reduce((n, w) => n + w.end - w.firstTarget, 0),
     words,
     bytes,
@@ -163,6 +176,25 @@ export function resolveWindows(
   if (problems.length > 0)
     throw new MendsetError('invalid-argument', `Expected usable perplexity options but ${problems.join('; ')}.`, { problems });
   return { window, stride, weighting };
+}
+
+const WEIGHTING_WORDS: Readonly<Record<PerplexityWeighting, string>> = {
+  principled: 'mean over scored tokens',
+  paper: 'means of windows weighted by window length',
+  'hugging-face': 'means of windows weighted by labels - 1',
+};
+
+function withStart(model: LanguageModel, ids: Int32Array): Int32Array {
+  const { eos } = model.summary;
+  if (eos < 0)
+    throw new MendsetError(
+      'invalid-argument',
+      "Expected a model with an end-of-text token for start 'text' but its config names none: leave it out.",
+    );
+  const out = new Int32Array(ids.length + 1);
+  out[0] = eos;
+  out.set(ids, 1);
+  return out;
 }
 
 function windowSequence(ids: Int32Array, { begin, end, firstTarget }: PerplexityWindow): TokenSequence {

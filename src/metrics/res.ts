@@ -1,6 +1,6 @@
-import { baseProblem, opsValue } from './ops.ts';
+import { baseProblem } from './ops.ts';
 import {
-  checkedWeights,
+  type CostUnit,
   figuresProblem,
   firstProblem,
   type MetricOptions,
@@ -8,10 +8,16 @@ import {
   type ModelFigures,
   metricResult,
 } from './result.ts';
+import { metricSetting } from './setting.ts';
 
 /** Figures with what they cost: selection plus repair, in one unit (seconds, FLOPs or examples) for both models. */
 export interface CostedFigures extends ModelFigures {
   readonly cost: number;
+}
+
+export interface ResOptions extends MetricOptions {
+  /** What the costs of both models are counted in; carried in the result, since scores of different units do not compare */
+  readonly costUnit?: CostUnit | undefined;
 }
 
 /**
@@ -20,9 +26,11 @@ export interface CostedFigures extends ModelFigures {
  */
 export function res(
   input: { readonly base: ModelFigures; readonly full: CostedFigures; readonly subset: CostedFigures },
-  options: MetricOptions = {},
+  options: ResOptions = {},
 ): MetricResult {
-  const weights = checkedWeights(options.weights);
+  const { formulas, ...head } = metricSetting(options);
+  const { weights } = head;
+  const setting = options.costUnit === undefined ? head : { ...head, costUnit: options.costUnit };
   const { base, full, subset } = input;
   const reason = firstProblem(
     figuresProblem('the base model', base),
@@ -32,10 +40,10 @@ export function res(
     costProblem('full repair', full.cost),
     costProblem('the model', subset.cost),
   );
-  if (reason !== undefined) return metricResult('res', weights, { reason });
-  const reached = opsValue(base, full, weights);
-  if (reached === 0) return metricResult('res', weights, { reason: 'full repair has an Overall Performance Score of 0' });
-  return metricResult('res', weights, (opsValue(base, subset, weights) / reached) * (full.cost / subset.cost));
+  if (reason !== undefined) return metricResult('res', setting, { reason });
+  const reached = formulas.ops(base, full, weights);
+  if (reached === 0) return metricResult('res', setting, { reason: 'full repair has an Overall Performance Score of 0' });
+  return metricResult('res', setting, formulas.res(reached, formulas.ops(base, subset, weights), { full: full.cost, subset: subset.cost }));
 }
 
 function costProblem(who: string, cost: number): string | undefined {

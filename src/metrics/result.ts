@@ -3,6 +3,9 @@ import { MendsetError } from '../core/errors.ts';
 /** Version of the formulas below. The papers print none, so a value means nothing without it. */
 export const METRIC_VERSION = 'proposal-1';
 
+/** Wall-clock or device seconds, floating-point operations, or training records consumed. */
+export type CostUnit = 'seconds' | 'flops' | 'examples';
+
 /** Weights of toxicity, WikiText-2 perplexity and LAMBADA perplexity; they sum to 1. */
 export interface MetricWeights {
   readonly toxicity: number;
@@ -20,15 +23,37 @@ export interface ModelFigures {
   readonly lambada: number;
 }
 
+/**
+ * The formulas behind the three scores, on figures that have been checked (finite, base toxicity above 0). Replace them as a whole, under a
+ * version of your own: a value means nothing without it.
+ */
+export interface MetricFormulas {
+  readonly version: string;
+  ops(base: ModelFigures, model: ModelFigures, weights: MetricWeights): number;
+  rps(
+    base: ModelFigures,
+    reference: ModelFigures,
+    subset: ModelFigures,
+    weights: MetricWeights,
+    rule: { readonly oneSided: boolean },
+  ): number;
+  /** `reached` and `subset`: Overall Performance Scores of full repair, above 0, and of the subset; costs above 0 */
+  res(reached: number, subset: number, cost: { readonly full: number; readonly subset: number }): number;
+}
+
 export interface MetricOptions {
   readonly weights?: MetricWeights | undefined;
+  /** Default: {@link PROPOSAL_1} */
+  readonly formulas?: MetricFormulas | undefined;
 }
 
 /** A score, or null with the reason why there is none. */
 export interface MetricResult {
   readonly metric: 'ops' | 'rps' | 'res';
-  readonly version: typeof METRIC_VERSION;
+  readonly version: string;
   readonly weights: MetricWeights;
+  /** RES: what its costs were counted in, where the caller said so */
+  readonly costUnit?: CostUnit;
   readonly value: number | null;
   readonly reason?: string;
 }
@@ -60,10 +85,10 @@ export function firstProblem(...problems: readonly (string | undefined)[]): stri
 
 export function metricResult(
   metric: MetricResult['metric'],
-  weights: MetricWeights,
+  setting: { readonly weights: MetricWeights; readonly version: string; readonly costUnit?: CostUnit },
   outcome: number | { readonly reason: string },
 ): MetricResult {
-  const head = { metric, version: METRIC_VERSION, weights } as const;
+  const head = { metric, ...setting } as const;
   if (typeof outcome !== 'number') return { ...head, value: null, reason: outcome.reason };
   return Number.isFinite(outcome) ? { ...head, value: outcome } : { ...head, value: null, reason: `the result is ${outcome}` };
 }

@@ -1,13 +1,6 @@
 import { baseProblem } from './ops.ts';
-import {
-  checkedWeights,
-  figuresProblem,
-  firstProblem,
-  type MetricOptions,
-  type MetricResult,
-  type ModelFigures,
-  metricResult,
-} from './result.ts';
+import { figuresProblem, firstProblem, type MetricOptions, type MetricResult, type ModelFigures, metricResult } from './result.ts';
+import { metricSetting } from './setting.ts';
 
 export interface RpsOptions extends MetricOptions {
   /** count only what is worse than the reference; default false */
@@ -25,21 +18,16 @@ export function rps(
   input: { readonly base: ModelFigures; readonly full?: ModelFigures | undefined; readonly subset: ModelFigures },
   options: RpsOptions = {},
 ): MetricResult {
-  const weights = checkedWeights(options.weights);
+  const { formulas, ...head } = metricSetting(options);
   const { base, subset } = input;
   const reference = options.reference === 'ideal' ? { toxicity: 0, wikitext: base.wikitext, lambada: base.lambada } : input.full;
-  if (reference === undefined) return metricResult('rps', weights, { reason: 'there are no figures of the model repaired on all data' });
+  if (reference === undefined) return metricResult('rps', head, { reason: 'there are no figures of the model repaired on all data' });
   const reason = firstProblem(
     figuresProblem('the base model', base),
     figuresProblem('the reference', reference),
     figuresProblem('the model', subset),
     baseProblem(base),
   );
-  if (reason !== undefined) return metricResult('rps', weights, { reason });
-  const side = (delta: number): number => (options.oneSided ? Math.max(0, delta) : delta);
-  const toxicity = side((subset.toxicity - reference.toxicity) / base.toxicity);
-  const wikitext = side(Math.log(subset.wikitext / reference.wikitext));
-  const lambada = side(Math.log(subset.lambada / reference.lambada));
-  const distance = Math.sqrt(weights.toxicity * toxicity ** 2 + weights.wikitext * wikitext ** 2 + weights.lambada * lambada ** 2);
-  return metricResult('rps', weights, Math.exp(-distance));
+  if (reason !== undefined) return metricResult('rps', head, { reason });
+  return metricResult('rps', head, formulas.rps(base, reference, subset, head.weights, { oneSided: options.oneSided ?? false }));
 }

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
+import { pathKind } from '../core/files.ts';
 import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel } from '../native/binding.ts';
@@ -54,6 +55,7 @@ export async function saveCheckpoint(
   const previous = join(parent, `.${mark}.previous`);
   try {
     await mkdir(partial, { recursive: true });
+    await removeRemains(target);
     const task = callNative(() =>
       addon().saveModelTask(handle, partial, options.dtype ?? sourceDtype(handle), options.shardBytes ?? DEFAULT_SHARD_BYTES),
     );
@@ -87,7 +89,7 @@ function sourceDtype(handle: NativeModel): 'F32' | 'F16' | 'BF16' {
 }
 
 /** What a checkpoint consists of, beside its weights, and the records that mendset's programs write beside it. */
-const OWN_FILES: ReadonlySet<string> = new Set(['config.json', 'repair.json', 'training.json', ...CARRIED_FILES]);
+const OWN_FILES: ReadonlySet<string> = new Set(['config.json', 'repair.json', 'sensitivity.csv', 'training.json', ...CARRIED_FILES]);
 const WEIGHT_FILE = /\.safetensors(\.index\.json)?$/;
 
 /**
@@ -114,6 +116,31 @@ export async function requireReplaceable(target: string): Promise<void> {
       'invalid-argument',
       `Expected ${target} to be absent, empty or an earlier checkpoint but it holds other files (${foreign.slice(0, 3).join(', ')}${foreign.length > 3 ? ', ...' : ''}): name another folder.`,
     );
+  }
+}
+
+/**
+ * Folders that a process which was killed while it saved has left beside `target`: what it was writing is removed; what it had moved away is
+ * put back where nothing has taken its place.
+ */
+async function removeRemains(target: string): Promise<void> {
+  const parent = dirname(target);
+  const prefix = `.${basename(target)}.`;
+  for (const name of await readdir(parent)) {
+    const match = name.startsWith(prefix) ? /^(\d+)-[0-9a-z]+\.(partial|previous)$/.exec(name.slice(prefix.length)) : null;
+    if (!match || isRunning(Number(match[1]))) continue;
+    const remains = join(parent, name);
+    const restored = match[2] === 'previous' && (await pathKind(target)) === 'none' && (await moveAway(remains, target));
+    if (!restored) await rm(remains, { recursive: true, force: true });
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 

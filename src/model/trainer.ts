@@ -5,10 +5,12 @@ import type {
   NativeOptimizerOptions,
   NativeStepRequest,
   NativeStepResult,
+  NativeTensorInfo,
   NativeTrainer,
 } from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
+import { type AdapterShape, saveAdapterFolder } from './adapter-folder.ts';
 import type { LanguageModel } from './language-model.ts';
 
 export type StepRequest = Partial<NativeStepRequest>;
@@ -23,7 +25,8 @@ export const STEP_DEFAULTS: NativeStepRequest = {
   beta: 0.1,
   klDirection: 'forward',
   slice: 'all',
-  block: 0,
+  sliceCount: 1,
+  keepGradients: false,
   update: true,
   gradientNorm: false,
   lr: 0,
@@ -58,26 +61,42 @@ export class Trainer {
   readonly #native: NativeTrainer;
   readonly #memory: StepMemoryOptions;
 
+  /** What is trained in place of the weights; null = the weights */
+  readonly adapter: AdapterShape | null;
+
   /**
    * `reference` supplies the frozen head of the KL term; it must have the model's vocabulary. The model itself: a copy of its head
-   * as it is now.
+   * as it is now. With `adapter` a low-rank adapter is trained and the model stays as it is until `mergeAdapter`.
    */
   constructor(
     model: LanguageModel,
-    options: { reference?: LanguageModel | undefined; optimizer?: NativeOptimizerOptions } & StepMemoryOptions = {},
+    options: {
+      reference?: LanguageModel | undefined;
+      optimizer?: NativeOptimizerOptions | undefined;
+      adapter?: AdapterShape | undefined;
+      /** Of the adapter's first values; default 0 */
+      seed?: number | undefined;
+    } & StepMemoryOptions = {},
   ) {
     this.model = model;
     const { microBatchTokens, memoryBudget, checkpoint } = options;
     this.#memory = { microBatchTokens, memoryBudget, checkpoint };
+    this.adapter = options.adapter ?? null;
+    const { adapter } = this;
     this.#native = callNative(() =>
-      addon().createTrainer(model.handle, options.reference?.handle ?? null, options.optimizer ?? { kind: 'rmsprop' }),
+      addon().createTrainer(
+        model.handle,
+        options.reference?.handle ?? null,
+        options.optimizer ?? { kind: 'rmsprop' },
+        adapter && { rank: adapter.rank, alpha: adapter.alpha, targets: [...adapter.targets], seed: BigInt(options.seed ?? 0) },
+      ),
     );
   }
 
   /** One optimiser step, or with `update: false` the losses alone (and with `gradientNorm` the gradient's norm). An abort leaves the weights as they were before the step, or `poisoned`. */
   async step(request: StepRequest, options: RunOptions = {}): Promise<NativeStepResult> {
     const task = callNative(() => this.#native.stepTask(this.#complete(request)));
-    if (request.update !== false) this.model.weightsChanged();
+    if (request.update !== false && !this.adapter) this.model.weightsChanged();
     return await runTask(task, 'step', { signal: options.signal, result: () => task.result() });
   }
 
@@ -106,7 +125,7 @@ export class Trainer {
   }
 
   restore(): void {
-    this.model.weightsChanged();
+    if (!this.adapter) this.model.weightsChanged();
     callNative(() => this.#native.restore());
   }
 
@@ -117,6 +136,35 @@ export class Trainer {
 
   loadState(path: string): void {
     callNative(() => this.#native.loadState(path));
+  }
+
+  /** The tensors that are trained: the model's, or the adapter's under PEFT's names. */
+  get tensors(): readonly NativeTensorInfo[] {
+    return callNative(() => this.#native.tensors());
+  }
+
+  /** A trained tensor's gradient of the last step with `keepGradients`, before clipping. Throws `invalid-argument` for tensors that the step left alone. */
+  gradient(name: string): Float32Array {
+    const tensor = this.tensors.find((t) => t.name === name);
+    const out = new Float32Array(tensor?.count ?? 0);
+    callNative(() => this.#native.readGradient(name, out));
+    return out;
+  }
+
+  /** Writes the adapter as a folder that PEFT loads: adapter_config.json and adapter_model.safetensors. */
+  async saveAdapter(directory: string): Promise<void> {
+    await saveAdapterFolder(this.model, this.adapter, directory, (path) => callNative(() => this.#native.saveAdapter(path)));
+  }
+
+  /** Reads adapter_model.safetensors of an adapter of the same rank and targets. */
+  loadAdapter(path: string): void {
+    callNative(() => this.#native.loadAdapter(path));
+  }
+
+  /** Adds the adapter to the model's weights, W + alpha / rank B A, and ends the trainer's use for steps. */
+  mergeAdapter(): void {
+    this.model.weightsChanged();
+    callNative(() => this.#native.mergeAdapter());
   }
 
   dispose(): void {

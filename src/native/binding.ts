@@ -82,7 +82,7 @@ export interface NativeOptimizerOptions {
 }
 
 export interface NativeStepRequest {
-  loss: 'none' | 'ce' | 'dpo';
+  loss: 'none' | 'ce' | 'dpo' | 'npo';
   weightRepair: number;
   weightKl: number;
   sequenceSum: boolean;
@@ -96,9 +96,14 @@ export interface NativeStepRequest {
   /** [normal tokens, width] */
   referenceHidden?: Float32Array | undefined;
   klDirection: 'forward' | 'reverse';
-  slice: 'all' | 'block' | 'most-sensitive' | 'least-sensitive';
-  block: number;
+  slice: 'all' | 'blocks' | 'most-sensitive' | 'least-sensitive';
+  /** Ascending; with slice `blocks` */
+  blocks?: Int32Array | undefined;
+  /** most- and least-sensitive: how many blocks */
+  sliceCount: number;
   sensitivity?: PackedBatch | undefined;
+  /** Copies the gradients before the update, for `readGradient` */
+  keepGradients: boolean;
   /** false: the weights stay; losses only, by a forward pass */
   update: boolean;
   /** Without update: the gradient and its norm too */
@@ -121,8 +126,8 @@ export interface NativeStepResult {
   gradientNorm: number;
   scoredTokens: number;
   tokens: number;
-  /** -1 = all */
-  block: number;
+  /** Those that the step trains, ascending; empty = all */
+  blocks: Int32Array;
   sensitivities: Float64Array;
   pairMargins: Float64Array;
   flops: number;
@@ -171,7 +176,20 @@ export interface NativeTrainer {
   loadState(path: string): void;
   snapshot(): void;
   restore(): void;
+  tensors(): NativeTensorInfo[];
+  readGradient(name: string, out: Float32Array): void;
+  saveAdapter(path: string): void;
+  loadAdapter(path: string): void;
+  mergeAdapter(): void;
   dispose(): void;
+}
+
+export interface NativeAdapterOptions {
+  rank: number;
+  alpha: number;
+  seed: bigint;
+  /** Names of linear maps; empty = all of the blocks' */
+  targets: string[];
 }
 
 export interface NativeGenerateOptions {
@@ -215,7 +233,12 @@ export interface NativeBinding {
   gradientTask(model: NativeModel, batch: PackedBatch, loss: Float64Array, gradients: Float32Array[]): NativeTask;
   /** What work on a model of this config would hold; needs no weights and follows no token's value. */
   forecastMemory(configJson: string, backend: string, threads: number, work: NativeForecastWork): NativeMemoryForecast;
-  createTrainer(model: NativeModel, reference: NativeModel | null, options: NativeOptimizerOptions): NativeTrainer;
+  createTrainer(
+    model: NativeModel,
+    reference: NativeModel | null,
+    options: NativeOptimizerOptions,
+    adapter: NativeAdapterOptions | null,
+  ): NativeTrainer;
   generateTask(
     model: NativeModel,
     prompts: PackedBatch,

@@ -14,6 +14,7 @@ export function dapt(options: { kl?: KlOptions | undefined } = {}): RepairMethod
     slice: { kind: 'all' },
     beta: 0,
     learningRate: options.kl ? 5e-6 : 1e-6,
+    needsChosen: true,
     needsRejected: false,
   };
 }

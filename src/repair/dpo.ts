@@ -15,6 +15,7 @@ export function dpo(options: { kl?: KlOptions | undefined; beta?: number | undef
     slice: { kind: 'all' },
     beta: options.beta ?? 0.1,
     learningRate: 1e-6,
+    needsChosen: true,
     needsRejected: true,
   };
 }

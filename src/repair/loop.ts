@@ -8,7 +8,8 @@ import type { ResolvedOptions } from './options.ts';
 import type { PreparedData, PreparedPair } from './repair-data.ts';
 import type { RepairResult, StepLog } from './result.ts';
 import type { RunState } from './run-state.ts';
-import { learningRateAt, normalDraws, trainingOrder } from './schedule.ts';
+import { learningRateAt, normalDraws, plannedSteps, trainingOrder } from './schedule.ts';
+import type { StepCost, TrainingLog } from './training-log.ts';
 import { type LossEvaluator, validate } from './validate.ts';
 
 /** What the loop needs of a trainer. */
@@ -18,6 +19,7 @@ export interface LoopTrainer extends LossEvaluator {
 
 export interface LoopHooks extends RunOptions {
   readonly onStep?: ((log: StepLog) => void) | undefined;
+  readonly log?: Pick<TrainingLog, 'step' | 'validation'> | null;
   /** After every step, with the state complete */
   readonly afterStep?: (() => Promise<void>) | undefined;
   /** Let a step that has begun finish when the signal fires (so that a state can be written) */
@@ -40,7 +42,7 @@ export async function runLoop(
 ): Promise<RepairResult['stoppedBecause']> {
   const n = data.train.length;
   const draws = method.kl ? normalDraws(data.normal.length, options.batchSize, options.seed, options.preset) : null;
-  const totalSteps = Math.min(options.maxSteps ?? Number.POSITIVE_INFINITY, options.epochs * Math.ceil(n / options.batchSize));
+  const totalSteps = plannedSteps(options, n);
   const indices = poolIndices && data.train.map((pair) => poolIndices[pair.index] as number);
   let stopped: RepairResult['stoppedBecause'] | null = null;
   let orderEpoch = -1;
@@ -74,7 +76,8 @@ export async function runLoop(
     }
     const pairs = Array.from(order.subarray(state.position, state.position + options.batchSize), (i) => data.train[i] as PreparedPair);
     const normal = draws ? Array.from(draws.at(state.step, state.stepInEpoch), (i) => data.normal[i] as TokenSequence) : [];
-    const log = await runStep(trainer, objective, method, options, pairs, normal, state, hooks);
+    const { log, cost } = await runStep(trainer, objective, method, options, pairs, normal, state, hooks);
+    await hooks.log?.step(log, cost);
     hooks.onStep?.(log);
     hooks.onProgress?.({ phase: 'repair', done: state.step, total: totalSteps, detail: `loss ${log.loss.toPrecision(4)}` });
     await hooks.afterStep?.();
@@ -94,21 +97,22 @@ async function runStep(
   normal: readonly TokenSequence[],
   state: RunState,
   hooks: LoopHooks,
-): Promise<StepLog> {
+): Promise<{ log: StepLog; cost: StepCost }> {
   const start = performance.now();
   const kl = await objective.klTerm(normal);
   const learningRate = learningRateAt(state.step, options.learningRate, options.warmupSteps);
   const request = {
     ...objective.repairTerm(pairs),
     ...kl,
-    ...objective.slice(pairs, state.fixedBlock),
+    ...objective.slice(pairs, state.fixedBlocks),
     update: true,
     lr: learningRate,
     clipNorm: options.clipNorm,
   };
   const result = await trainer.step(request, { signal: hooks.finishSteps ? undefined : hooks.signal });
   if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) throw nonFinite(state, result);
-  state.seconds.train += (performance.now() - start) / 1000;
+  const seconds = (performance.now() - start) / 1000;
+  state.seconds.train += seconds;
 
   const log: StepLog = {
     step: state.step,
@@ -119,7 +123,7 @@ async function runStep(
     lossRepair: result.lossRepair,
     lossKl: method.kl ? result.lossKl : null,
     gradientNorm: result.gradientNorm,
-    block: method.slice.kind === 'all' ? null : result.block,
+    blocks: method.slice.kind === 'all' ? null : Array.from(result.blocks),
     tokens: result.tokens,
     scoredTokens: result.scoredTokens,
   };
@@ -128,17 +132,17 @@ async function runStep(
   state.position += pairs.length;
   state.examples += pairs.length;
   state.tokens += result.tokens;
-  for (const pair of pairs) state.chosenTokens += pair.chosen.ids.length;
+  for (const pair of pairs) state.textTokens += (pair.chosen ?? pair.rejected)?.ids.length ?? 0;
   state.flops += result.flops;
-  if (log.block !== null) state.blockCounts[log.block] = (state.blockCounts[log.block] ?? 0) + 1;
+  for (const block of log.blocks ?? []) state.blockCounts[block] = (state.blockCounts[block] ?? 0) + 1;
   if (result.sensitivities.length > 0) {
-    state.sensitivitySteps++;
+    if (state.sensitivitySteps++ === 0) state.initialSensitivities = Array.from(result.sensitivities);
     result.sensitivities.forEach((value, block) => {
       state.sensitivitySums[block] = (state.sensitivitySums[block] ?? 0) + value;
     });
   }
   state.log.push(log);
-  return log;
+  return { log, cost: { seconds, tokensPerSecond: result.tokens / seconds, memoryBytes: process.memoryUsage.rss() } };
 }
 
 async function runValidation(
@@ -165,7 +169,9 @@ async function runValidation(
   } else {
     state.withoutImprovement++;
   }
-  state.curve.push({ step: state.step, examples: state.examples, ...losses, best });
+  const point = { step: state.step, examples: state.examples, ...losses, best };
+  state.curve.push(point);
+  await hooks.log?.validation(point);
   hooks.onProgress?.({
     phase: 'validation',
     done: state.curve.length,
@@ -181,6 +187,6 @@ function nonFinite(state: RunState, result: Pick<StepResult, 'loss' | 'lossRepai
     .join(', ');
   return new MendsetError(
     'non-finite',
-    `Expected finite losses but step ${state.step} gave ${result.loss} (repair loss ${result.lossRepair}${last ? `, losses before it ${last}` : ''}): lower the learning rate or the clip norm; the last saved state is kept.`,
+    `Expected finite losses but step ${state.step} gave ${result.loss} (repair loss ${result.lossRepair}${last ? `, losses before it ${last}` : ''}): lower the learning rate or the clip norm.`,
   );
 }

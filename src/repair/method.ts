@@ -13,15 +13,15 @@ export interface KlTerm {
   readonly direction: 'forward' | 'reverse';
 }
 
-export type RepairMethodName = 'dapt' | 'dpo' | 'irepair';
+export type RepairMethodName = 'dapt' | 'sft' | 'dpo' | 'npo' | 'irepair';
 
 /** Which parameters a step may change. */
 export type SliceRule =
   | { readonly kind: 'all' }
-  /** The block with the largest (or, as an ablation, smallest) gradient norm on the step's rejected texts */
-  | { readonly kind: 'most-sensitive' | 'least-sensitive' }
-  /** One block for the whole run; null: the most sensitive one over `sample` rejected texts, found before the first step */
-  | { readonly kind: 'fixed'; readonly block: number | null; readonly sample: number };
+  /** The `count` blocks with the largest (or, as an ablation, smallest) gradient norms on the step's rejected texts */
+  | { readonly kind: 'most-sensitive' | 'least-sensitive'; readonly count: number }
+  /** The same blocks for the whole run; null: the `count` most sensitive ones over `sample` rejected texts, found before the first step */
+  | { readonly kind: 'fixed'; readonly blocks: readonly number[] | null; readonly count: number; readonly sample: number };
 
 /**
  * A way to repair, as data: one loop serves all of them, and KL is a term of the loss.
@@ -29,15 +29,17 @@ export type SliceRule =
  */
 export interface RepairMethod {
   readonly name: RepairMethodName;
-  readonly loss: 'ce' | 'dpo';
+  readonly loss: 'ce' | 'dpo' | 'npo';
   /** w of the loss: 1 without KL, 0.5 with it unless told otherwise */
   readonly repairWeight: number;
   readonly kl: KlTerm | null;
   readonly slice: SliceRule;
-  /** Scale of DPO's implicit reward; unused by the others */
+  /** DPO: scale of the implicit reward; NPO: inverse temperature; unused by the others */
   readonly beta: number;
-  /** IRepair paper's value for this method */
+  /** Published value for this method, for its own weights; ten times it for a low-rank adapter */
   readonly learningRate: number;
+  /** Records without a chosen text cannot be used */
+  readonly needsChosen: boolean;
   /** Records without a rejected text cannot be used */
   readonly needsRejected: boolean;
 }

@@ -16,7 +16,8 @@ export class Objective {
   readonly #references: ReferenceCache;
   readonly #context: number;
   readonly #width: number;
-  readonly #dpo = new Map<PreparedPair, { chosen: number; rejected: number }>();
+  /** Summed log-probabilities under the original; `chosen` is 0 where the loss does not read it */
+  readonly #logProbs = new Map<PreparedPair, { chosen: number; rejected: number }>();
   /** Seconds and FLOPs spent on the original model so far */
   seconds = 0;
   flops = 0;
@@ -36,15 +37,17 @@ export class Objective {
 
   /**
    * What `original`, which must not have been changed yet, says about the texts that will be read: log-probabilities of all pairs
-   * (DPO) and hidden states of the normal texts (KL).
+   * (DPO, NPO) and hidden states of the normal texts (KL).
    */
   async prepare(original: LanguageModel, pairs: readonly PreparedPair[], normal: readonly TokenSequence[], run: RunOptions): Promise<void> {
-    if (this.#method.kl) await this.#timed(original, () => this.#references.prepareHidden(original, normal, run));
-    if (this.#method.loss !== 'dpo') return;
-    const sequences = pairs.flatMap((p) => [p.chosen, p.rejected as TokenSequence]);
+    const { loss, kl } = this.#method;
+    if (kl) await this.#timed(original, () => this.#references.prepareHidden(original, normal, run));
+    if (loss === 'ce') return;
+    const sides = loss === 'dpo' ? 2 : 1;
+    const sequences = pairs.flatMap((p) => (loss === 'dpo' ? [p.rejected, p.chosen] : [p.rejected])) as TokenSequence[];
     const sums = await this.#timed(original, () => this.#references.logProbs(original, sequences, run));
     pairs.forEach((pair, i) => {
-      this.#dpo.set(pair, { chosen: sums[2 * i] as number, rejected: sums[2 * i + 1] as number });
+      this.#logProbs.set(pair, { rejected: sums[sides * i] as number, chosen: sides === 2 ? (sums[sides * i + 1] as number) : 0 });
     });
   }
 
@@ -52,15 +55,13 @@ export class Objective {
   repairTerm(pairs: readonly PreparedPair[]): StepRequest {
     const { loss, repairWeight } = this.#method;
     const { beta, sequenceSum } = this.#options;
-    const chosen = this.#pack(pairs, 'chosen');
-    if (loss === 'ce') return { loss, weightRepair: repairWeight, sequenceSum, chosen };
-    const reference = pairs.map((p) => this.#dpo.get(p) as { chosen: number; rejected: number });
+    if (loss === 'ce') return { loss, weightRepair: repairWeight, sequenceSum, chosen: this.#pack(pairs, 'chosen') };
+    const reference = pairs.map((p) => this.#logProbs.get(p) as { chosen: number; rejected: number });
     return {
       loss,
       weightRepair: repairWeight,
-      chosen,
+      ...(loss === 'dpo' ? { chosen: this.#pack(pairs, 'chosen'), referenceChosen: Float64Array.from(reference, (r) => r.chosen) } : {}),
       rejected: this.#pack(pairs, 'rejected'),
-      referenceChosen: Float64Array.from(reference, (r) => r.chosen),
       referenceRejected: Float64Array.from(reference, (r) => r.rejected),
       beta,
     };
@@ -75,14 +76,14 @@ export class Objective {
   }
 
   /** Which parameters the step changes. */
-  slice(pairs: readonly PreparedPair[], fixedBlock: number | null): StepRequest {
-    const { kind } = this.#method.slice;
-    if (kind === 'all') return { slice: 'all' };
-    if (kind === 'fixed') return { slice: 'block', block: fixedBlock ?? 0 };
-    return { slice: kind, sensitivity: this.#pack(pairs, 'rejected') };
+  slice(pairs: readonly PreparedPair[], fixedBlocks: readonly number[] | null): StepRequest {
+    const { slice } = this.#method;
+    if (slice.kind === 'all') return { slice: 'all' };
+    if (slice.kind === 'fixed') return { slice: 'blocks', blocks: Int32Array.from(fixedBlocks ?? []) };
+    return { slice: slice.kind, sliceCount: slice.count, sensitivity: this.#pack(pairs, 'rejected') };
   }
 
-  /** DPO's cached reference knows no shifted positions, so only cross-entropy follows the paper's pads. */
+  /** The cached log-probabilities of DPO and NPO know no shifted positions, so only cross-entropy follows the paper's pads. */
   #pack(pairs: readonly PreparedPair[], side: 'chosen' | 'rejected') {
     return packSide(pairs, side, this.#options.preset === 'paper' && this.#method.loss === 'ce', this.#context);
   }

@@ -1,23 +1,41 @@
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
+import type { AdapterShape } from '../model/adapter-folder.ts';
+import type { LanguageModel } from '../model/language-model.ts';
+import type { Trainer } from '../model/trainer.ts';
 import type { NativeOptimizerOptions } from '../native/binding.ts';
 import type { RepairMethod } from './method.ts';
 import type { GenerateNormalOptions } from './normal-texts.ts';
 import type { ReferenceCache } from './reference-cache.ts';
 import type { StepLog } from './result.ts';
+import type { TrainingLogOptions } from './training-log.ts';
 
 export type RepairPreset = 'principled' | 'paper';
 /** Order of the training records: as selected, as in the pool, or a new permutation for each epoch. */
 export type TrainingOrder = 'selection' | 'pool' | 'shuffled';
 
+/** Low-rank adapters in place of the weights. */
+export interface LoraOptions {
+  /** Default 8 */
+  readonly rank?: number | undefined;
+  /** The adapter's product is scaled by alpha / rank; default twice the rank */
+  readonly alpha?: number | undefined;
+  /** Linear maps that get one, by PEFT's names (`c_attn`, `q_proj`); default all of the blocks' */
+  readonly targets?: readonly string[] | undefined;
+}
+
 export interface RepairOptions extends RunOptions {
   /**
-   * `principled` (default), or `paper`: the published code's order, masks, truncation, positions, draws of normal texts and missing
-   * final validation. Not repeated: what a pad predicts, DPO's padding with id 0 and shifted positions, the KL term at a text's last
-   * position and its log(p + 1e-12) in place of log p, the fp16 reference.
+   * `principled` (default), or `paper`: the published code's order, masks, truncation, positions, unshifted KL term, draws of normal
+   * texts and missing final validation. Not repeated: what a pad predicts, DPO's padding with id 0 and shifted positions, log(p + 1e-12)
+   * in place of log p, the fp16 reference. docs/repair.md names each.
    */
   readonly preset?: RepairPreset | undefined;
-  /** Default: the method's own */
+  /** Train a LoRA adapter and merge it into the model at the end; `onAdapter` can save it before */
+  readonly lora?: LoraOptions | undefined;
+  /** Called with the best adapter before it is merged: `(trainer) => trainer.saveAdapter('adapter')` */
+  readonly onAdapter?: ((trainer: Trainer) => Promise<void>) | undefined;
+  /** Default: the method's own, ten times that with `lora` */
   readonly learningRate?: number | undefined;
   /** Records of a step; default 4 */
   readonly batchSize?: number | undefined;
@@ -25,6 +43,8 @@ export interface RepairOptions extends RunOptions {
   readonly evalBatchSize?: number | undefined;
   /** Passes over the records; default 1 */
   readonly epochs?: number | undefined;
+  /** Exactly so many steps, passing over the records as often as needed: an equal budget for sets of unequal size. Excludes `epochs` and `maxSteps`. */
+  readonly steps?: number | undefined;
   /** Stops after so many steps, whatever the epochs say */
   readonly maxSteps?: number | undefined;
   /** Steps of linear warm-up; default 150 */
@@ -41,7 +61,7 @@ export interface RepairOptions extends RunOptions {
   readonly seed?: number | undefined;
   /** Default RMSprop (alpha 0.99, epsilon 1e-8) */
   readonly optimizer?: NativeOptimizerOptions | undefined;
-  /** DPO's beta; default: the method's own (0.1) */
+  /** beta of DPO and NPO; default: the method's own (0.1) */
   readonly beta?: number | undefined;
   /** Which weights the model ends with: those of the best validation (default), or the last ones */
   readonly keep?: 'best' | 'last' | undefined;
@@ -55,19 +75,25 @@ export interface RepairOptions extends RunOptions {
   readonly checkpoint?: { readonly directory: string; readonly everySteps?: number | undefined } | undefined;
   /** Continue the run whose state lies in `checkpoint.directory`; the model must be the one the run began with */
   readonly resume?: boolean | undefined;
+  /** The model that KL, DPO and NPO compare with, of the same vocabulary; default: the model as it is before the first step */
+  readonly reference?: LanguageModel | undefined;
   /** Reference log-probabilities and hidden states shared between runs on the same model; unused for weights without a hash */
   readonly references?: ReferenceCache | undefined;
   /** Sample the normal texts from the model when `data.normal` is absent and the method has a KL term */
   readonly generateNormal?: GenerateNormalOptions | undefined;
   readonly onStep?: ((log: StepLog) => void) | undefined;
+  /** Steps and validations as files while the run goes on */
+  readonly log?: TrainingLogOptions | undefined;
 }
 
 /** The values a run really used; part of its result and of its fingerprint. */
 export interface ResolvedOptions {
   readonly preset: RepairPreset;
+  readonly lora: AdapterShape | null;
   readonly learningRate: number;
   readonly batchSize: number;
   readonly evalBatchSize: number;
+  /** The largest whole number where the budget is `steps` */
   readonly epochs: number;
   readonly maxSteps: number | null;
   readonly warmupSteps: number;
@@ -87,16 +113,21 @@ export interface ResolvedOptions {
   readonly finalValidation: boolean;
 }
 
+function adapterShape({ rank = 8, alpha = 2 * rank, targets = [] }: LoraOptions): AdapterShape {
+  return { rank, alpha, targets };
+}
+
 /** Fills in the defaults and rejects impossible values, all of them in one `invalid-argument`. */
 export function resolveOptions(method: RepairMethod, options: RepairOptions, context: number): ResolvedOptions {
   const paper = options.preset === 'paper';
   const resolved: ResolvedOptions = {
     preset: options.preset ?? 'principled',
-    learningRate: options.learningRate ?? method.learningRate,
+    lora: options.lora ? adapterShape(options.lora) : null,
+    learningRate: options.learningRate ?? method.learningRate * (options.lora ? 10 : 1),
     batchSize: options.batchSize ?? 4,
     evalBatchSize: options.evalBatchSize ?? 8,
-    epochs: options.epochs ?? 1,
-    maxSteps: options.maxSteps ?? null,
+    epochs: options.steps === undefined ? (options.epochs ?? 1) : Number.MAX_SAFE_INTEGER,
+    maxSteps: options.steps ?? options.maxSteps ?? null,
     warmupSteps: options.warmupSteps ?? 150,
     clipNorm: options.clipNorm ?? 0.5,
     evalEvery: options.evalEvery ?? 40,
@@ -106,7 +137,7 @@ export function resolveOptions(method: RepairMethod, options: RepairOptions, con
     optimizer: options.optimizer ?? { kind: 'rmsprop' },
     beta: options.beta ?? method.beta,
     keep: options.keep ?? 'best',
-    mask: options.mask ?? (paper ? 'all' : 'completion'),
+    mask: options.mask ?? (paper && method.name !== 'sft' ? 'all' : 'completion'),
     completionTokens: options.completionTokens ?? 128,
     totalTokens: options.totalTokens ?? Math.min(1024, context),
     sequenceSum: paper && method.name === 'dapt' && method.kl === null,
@@ -131,7 +162,7 @@ export function resolveOptions(method: RepairMethod, options: RepairOptions, con
   real('learningRate', resolved.learningRate, 0, true);
   real('clipNorm', resolved.clipNorm, 0, false);
   real('repairWeight', method.repairWeight, 0, false);
-  if (method.loss === 'dpo') real('beta', resolved.beta, 0, true);
+  if (method.loss !== 'ce') real('beta', resolved.beta, 0, true);
   if (method.kl) real('kl.weight', method.kl.weight, 0, false);
   if (resolved.totalTokens > context)
     problems.push(`totalTokens must be at most ${context}, the model's context, not ${resolved.totalTokens}`);
@@ -140,6 +171,13 @@ export function resolveOptions(method: RepairMethod, options: RepairOptions, con
     !(Number.isSafeInteger(options.checkpoint.everySteps) && options.checkpoint.everySteps >= 1)
   ) {
     problems.push(`checkpoint.everySteps must be a whole number of at least 1, not ${options.checkpoint.everySteps}`);
+  }
+  if (options.steps !== undefined && (options.epochs !== undefined || options.maxSteps !== undefined))
+    problems.push('steps is a budget of its own: leave out epochs and maxSteps');
+  if (resolved.lora) {
+    const { rank, alpha } = resolved.lora;
+    if (!Number.isSafeInteger(rank) || rank < 1) problems.push(`lora.rank must be a whole number of at least 1, not ${rank}`);
+    real('lora.alpha', alpha, 0, true);
   }
   if (options.resume && !options.checkpoint) problems.push('resume needs checkpoint.directory, the folder the state was written to');
   if (problems.length > 0) {

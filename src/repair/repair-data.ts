@@ -27,8 +27,8 @@ export interface PreparedPair {
   readonly index: number;
   /** Tokens before the completion */
   readonly promptTokens: number;
-  readonly chosen: TokenSequence;
-  /** null where the method does not read it */
+  /** null where the method does not read it; never both */
+  readonly chosen: TokenSequence | null;
   readonly rejected: TokenSequence | null;
 }
 
@@ -89,8 +89,18 @@ export function prepareData(model: Encoder, data: RepairData, method: RepairMeth
   if (options.order === 'pool' && data.poolIndices?.length !== data.train.length) {
     problems.push(`order 'pool' needs poolIndices, one for each of the ${data.train.length} training records`);
   }
-  if (validation.length === 0)
+  if (train.length > 0 && train.length < options.batchSize) {
+    problems.push(
+      `only ${train.length} of ${data.train.length} training records are usable and a step takes ${options.batchSize}: lower batchSize or give more records`,
+    );
+  }
+  if (validation.length === 0 && options.keep === 'best') {
+    problems.push(
+      `no usable validation record of ${data.validation.length} is there to choose the best weights by: give some, or set keep to 'last'`,
+    );
+  } else if (validation.length === 0) {
     warnings.push('There are no validation records: nothing can stop the run early and the last weights are kept.');
+  }
   const normal = method.kl ? prepareNormal(model, data.normal ?? [], options, problems, warnings) : { train: [], validation: [] };
   if (problems.length > 0) {
     const rest = problems.length > 1 ? ` (and ${problems.length - 1} more)` : '';
@@ -110,33 +120,35 @@ function preparePair(
 ): PreparedPair | null {
   const eos = model.tokenizer?.eos ?? (model.summary.eos >= 0 ? model.summary.eos : null);
   const encode = (ids: readonly number[] | undefined, text: string) => (ids ? Int32Array.from(ids) : model.requireTokenizer().encode(text));
-  const chosenIds = encode(record.chosenIds, record.chosen);
-  if (chosenIds.length === 0) {
+  const chosenIds = method.needsChosen ? encode(record.chosenIds, record.chosen) : null;
+  if (chosenIds?.length === 0) {
     leftOut.emptyChosen++;
     return null;
   }
   let rejectedIds: Int32Array | null = null;
   if (method.needsRejected) {
     if (record.rejected === null && record.rejectedIds === undefined) {
-      throw new MendsetError('invalid-data', `${method.name} needs a rejected text and the record has none (only dapt can use it)`);
+      throw new MendsetError('invalid-data', `${method.name} needs a rejected text and the record has none (only dapt and sft can use it)`);
     }
     rejectedIds = encode(record.rejectedIds, record.rejected ?? '');
     if (rejectedIds.length === 0) {
       leftOut.emptyRejected++;
       return null;
     }
-    if (method.loss === 'dpo' && sameIds(chosenIds, rejectedIds)) {
+    if (method.loss === 'dpo' && chosenIds && sameIds(chosenIds, rejectedIds)) {
       leftOut.chosenEqualsRejected++;
       return null;
     }
   }
   const promptIds = encode(record.promptIds, record.prompt);
   const sequence = (completion: Int32Array) => recordSequence(promptIds, finish(completion, appendEos, eos), eos, options);
-  const chosen = sequence(chosenIds);
-  const rejected = rejectedIds === null ? null : sequence(rejectedIds);
-  for (const s of rejected ? [chosen, rejected] : [chosen]) requireInVocabulary(s.ids, model.summary.vocab);
-  const completion = Math.min(chosenIds.length + (appendEos && eos !== null ? 1 : 0), options.completionTokens, options.totalTokens - 1);
-  return { id: record.id, hash: record.hash, index, promptTokens: chosen.ids.length - completion, chosen, rejected };
+  const chosen = chosenIds && sequence(chosenIds);
+  const rejected = rejectedIds && sequence(rejectedIds);
+  for (const s of [chosen, rejected]) if (s) requireInVocabulary(s.ids, model.summary.vocab);
+  const own = (chosenIds ?? rejectedIds) as Int32Array;
+  const completion = Math.min(own.length + (appendEos && eos !== null ? 1 : 0), options.completionTokens, options.totalTokens - 1);
+  const promptTokens = ((chosen ?? rejected) as TokenSequence).ids.length - completion;
+  return { id: record.id, hash: record.hash, index, promptTokens, chosen, rejected };
 }
 
 /** Prompt and completion as one sequence, under the preset's truncation and mask. */
@@ -153,7 +165,8 @@ export function recordSequence(
   const start = prompt.slice(0, limits.total - kept);
   const { ids } = completionSequence(start, completion, { ...limits, eos });
   const mask = new Uint8Array(ids.length);
-  for (let t = 1; t < ids.length; t++) mask[t] = ids[t] === PAPER_PAD_ID ? 0 : 1;
+  const first = options.mask === 'completion' ? ids.length - kept : 1;
+  for (let t = first; t < ids.length; t++) mask[t] = ids[t] === PAPER_PAD_ID ? 0 : 1;
   return { ids, mask };
 }
 
@@ -168,7 +181,8 @@ function prepareNormal(
   let short = 0;
   texts.forEach((text, i) => {
     const all = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
-    const ids = all.slice(0, options.totalTokens);
+    const paper = options.preset === 'paper';
+    const ids = all.slice(0, paper ? Math.min(options.totalTokens, model.summary.context - 1) : options.totalTokens);
     if (ids.length < 2) {
       short++;
       return;
@@ -179,9 +193,7 @@ function prepareNormal(
       problems.push(`normal text ${i}: ${(error as Error).message}`);
       return;
     }
-    const mask = new Uint8Array(ids.length);
-    for (let t = 1; t < ids.length; t++) mask[t] = options.preset === 'paper' && ids[t - 1] === PAPER_PAD_ID ? 0 : 1;
-    sequences.push({ ids, mask });
+    sequences.push(paper ? unshifted(ids) : { ids, mask: new Uint8Array(ids.length).fill(1, 1) });
   });
   if (short > 0) warnings.push(`${short} normal texts of fewer than 2 tokens were left out.`);
   if (sequences.length < 2) {
@@ -192,6 +204,20 @@ function prepareNormal(
   }
   const held = sequences.length >= 2 * NORMAL_VALIDATION ? NORMAL_VALIDATION : Math.max(1, Math.floor(sequences.length / 4));
   return { train: sequences.slice(0, -held), validation: sequences.slice(-held) };
+}
+
+/**
+ * The published code compares the models at every position whose own id is not 50256, the last one included. A position counts here
+ * when its successor is scored, so the text gets one more token, which nothing reads.
+ */
+function unshifted(text: Int32Array): TokenSequence {
+  const ids = new Int32Array(text.length + 1);
+  ids.set(text);
+  const mask = new Uint8Array(ids.length);
+  text.forEach((id, t) => {
+    mask[t + 1] = id === PAPER_PAD_ID ? 0 : 1;
+  });
+  return { ids, mask };
 }
 
 function finish(completion: Int32Array, appendEos: boolean, eos: number | null): Int32Array {

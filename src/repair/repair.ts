@@ -4,7 +4,6 @@ import { sha256Hex } from '../core/hash.ts';
 import type { LanguageModel } from '../model/language-model.ts';
 import type { TokenSequence } from '../model/sequences.ts';
 import { Trainer } from '../model/trainer.ts';
-import { mostSensitiveBlock } from './fixed-block.ts';
 import { paperFlopsPerToken } from './flops.ts';
 import { runLoop } from './loop.ts';
 import { methodLabel, type RepairMethod } from './method.ts';
@@ -16,6 +15,8 @@ import { type PreparedData, prepareData, type RepairData } from './repair-data.t
 import type { RepairResult } from './result.ts';
 import { newRunState, REFERENCES, type RunState, RunStateFolder } from './run-state.ts';
 import { usedNormalTexts } from './schedule.ts';
+import { blockSensitivities, mostSensitiveBlocks } from './sensitivity.ts';
+import { TrainingLog } from './training-log.ts';
 
 /** Steps between two states of a run with a checkpoint folder. */
 const DEFAULT_EVERY_STEPS = 250;
@@ -40,21 +41,28 @@ export async function repair(
 ): Promise<RepairResult> {
   const resolved = resolveOptions(method, options, model.summary.context);
   checkSlice(method, model.summary.layers);
+  if (options.reference) checkReference(model, options.reference);
   const warnings: string[] = [];
   const sourceHash = model.hash; // null once a step has changed the weights
   const prepared = prepareData(model, await withNormal(model, data, method, options, warnings), method, resolved);
   warnings.push(...prepared.warnings);
   const fingerprint = runFingerprint(model, method, resolved, prepared);
 
+  const original = options.reference ?? model;
   // weights without a hash cannot be told from others, so nothing that was kept for others may serve them
-  const shared = model.hash === null ? undefined : options.references;
-  const beside = model.hash === null ? undefined : options.checkpoint?.directory;
+  const shared = original.hash === null ? undefined : options.references;
+  const beside = original.hash === null ? undefined : options.checkpoint?.directory;
   using own = shared ? null : new ReferenceCache({ folder: beside === undefined ? undefined : join(beside, REFERENCES) });
   const objective = new Objective(method, resolved, shared ?? (own as ReferenceCache), model.summary);
   const texts = method.kl ? usedNormalTexts(prepared.normal, prepared.train.length, resolved) : [];
-  await objective.prepare(model, [...prepared.train, ...prepared.validation], [...texts, ...prepared.normalValidation], options);
+  await objective.prepare(original, [...prepared.train, ...prepared.validation], [...texts, ...prepared.normalValidation], options);
   // the original's final norm and head are all that a step needs of it from here on
-  using trainer = new Trainer(model, { reference: method.kl ? model : undefined, optimizer: resolved.optimizer });
+  using trainer = new Trainer(model, {
+    reference: method.kl ? original : undefined,
+    optimizer: resolved.optimizer,
+    adapter: resolved.lora ?? undefined,
+    seed: resolved.seed,
+  });
 
   const folder = options.checkpoint ? new RunStateFolder(options.checkpoint.directory, fingerprint) : null;
   const resumed = folder && options.resume ? await folder.read(model, trainer) : null;
@@ -65,12 +73,17 @@ export async function repair(
     state.seconds.reference = before.seconds + objective.seconds;
     state.referenceFlops = before.flops + objective.flops;
   };
-  if (method.slice.kind === 'fixed' && state.fixedBlock === null) {
-    state.fixedBlock =
-      method.slice.block ??
-      (await mostSensitiveBlock(model, prepared.train.slice(0, method.slice.sample), resolved.batchSize, options)).block;
+  if (method.slice.kind === 'fixed' && state.fixedBlocks === null) {
+    const { blocks, sample, count } = method.slice;
+    if (blocks) {
+      state.fixedBlocks = [...blocks];
+    } else {
+      state.initialSensitivities = [...(await blockSensitivities(model, prepared.train.slice(0, sample), resolved.batchSize, options))];
+      state.fixedBlocks = mostSensitiveBlocks(state.initialSensitivities, count);
+    }
   }
 
+  const log = options.log ? await TrainingLog.open(options.log, resumed) : null;
   const everySteps = options.checkpoint?.everySteps ?? DEFAULT_EVERY_STEPS;
   const write = async () => {
     addReference();
@@ -83,6 +96,7 @@ export async function repair(
       onProgress: options.onProgress,
       onStep: options.onStep,
       finishSteps: folder !== null,
+      log,
       afterStep: async () => {
         if (folder && state.step % everySteps === 0) await write();
       },
@@ -90,8 +104,13 @@ export async function repair(
   } catch (error) {
     const code = error instanceof MendsetError ? error.code : null;
     if (code === 'aborted' && state.step > 0) await write();
-    if (code === 'non-finite' && state.best) trainer.restore();
-    throw error;
+    if (code !== 'non-finite') throw error;
+    // an earlier state is from before the trouble, so it stays
+    if (folder && !folder.written && state.step > 0) await write();
+    if (state.best) trainer.restore();
+    throw withConsequences(error as MendsetError, state, options.checkpoint?.directory, folder?.written ?? false);
+  } finally {
+    await log?.close();
   }
   addReference();
 
@@ -99,6 +118,10 @@ export async function repair(
   if (keepBest && state.best?.step !== state.step) trainer.restore();
   if (resolved.keep === 'best' && state.best === null && prepared.validation.length > 0) {
     warnings.push(`The run ended before its first validation (${resolved.evalEvery} examples): the last weights are kept.`);
+  }
+  if (resolved.lora) {
+    await options.onAdapter?.(trainer);
+    trainer.mergeAdapter();
   }
   const possible = earlyStoppingPossible(resolved, prepared.train.length);
   if (!possible && prepared.validation.length > 0) {
@@ -117,18 +140,54 @@ export async function repair(
   });
 }
 
+/** The same error with what has become of the run. */
+function withConsequences(error: MendsetError, state: RunState, directory: string | undefined, saved: boolean): MendsetError {
+  const parts = [
+    state.best ? `the model is back at its best validation, after step ${state.best.step}` : 'there was no validation to go back to',
+    saved ? `a state from before is kept in ${directory}` : null,
+  ];
+  return new MendsetError(error.code, `${error.message.replace(/\.$/, '')}; ${parts.filter((p) => p !== null).join(', ')}.`, {
+    cause: error.cause ?? error,
+  });
+}
+
 /** The patience can run out at the earliest after the first validation and `patience` more, before a step that still follows. */
 function earlyStoppingPossible(options: ResolvedOptions, records: number): boolean {
   const examples = Math.min(records * options.epochs, (options.maxSteps ?? Number.POSITIVE_INFINITY) * options.batchSize);
   return examples > options.evalEvery * (options.patience + 1);
 }
 
+function checkReference(model: LanguageModel, reference: LanguageModel): void {
+  const [own, other] = [model, reference].map(({ summary, tokenizer }) => ({
+    vocab: summary.vocab,
+    width: summary.width,
+    tokenizer: tokenizer?.hash,
+  }));
+  if (!own || !other) return;
+  const problem =
+    own.vocab !== other.vocab
+      ? `a vocabulary of ${other.vocab} where the model has ${own.vocab}`
+      : own.tokenizer !== undefined && other.tokenizer !== undefined && own.tokenizer !== other.tokenizer
+        ? 'another tokenizer than the model'
+        : own.width !== other.width
+          ? `a width of ${other.width} where the model has ${own.width}`
+          : null;
+  if (problem)
+    throw new MendsetError(
+      'invalid-argument',
+      `Expected a reference that reads the model's tokens but it has ${problem}: leave it out, or name the model that this one came from.`,
+    );
+}
+
 function checkSlice(method: RepairMethod, layers: number): void {
-  if (method.slice.kind !== 'fixed' || method.slice.block === null) return;
-  const { block } = method.slice;
-  if (!Number.isSafeInteger(block) || block < 0 || block >= layers) {
-    throw new MendsetError('invalid-argument', `Expected the block to repair to be between 0 and ${layers - 1} but received ${block}.`);
-  }
+  if (method.slice.kind === 'all') return;
+  const { count } = method.slice;
+  if (!Number.isSafeInteger(count) || count < 1 || count > layers)
+    throw new MendsetError('invalid-argument', `Expected between 1 and ${layers} blocks to repair at once but received ${count}.`);
+  if (method.slice.kind !== 'fixed') return;
+  const wrong = method.slice.blocks?.find((block) => !Number.isSafeInteger(block) || block < 0 || block >= layers);
+  if (wrong !== undefined)
+    throw new MendsetError('invalid-argument', `Expected the block to repair to be between 0 and ${layers - 1} but received ${wrong}.`);
 }
 
 async function withNormal(
@@ -156,7 +215,7 @@ function runFingerprint(model: LanguageModel, method: RepairMethod, options: Res
     JSON.stringify([method, options, model.hash, family, layers, width, vocab, parameters, backend]),
     ...[data.train, data.validation].flatMap((pairs) => [
       `pairs ${pairs.length}`,
-      ...pairs.flatMap((p) => [...bytes(p.chosen), ...(p.rejected ? bytes(p.rejected) : [])]),
+      ...pairs.flatMap((p) => [p.chosen, p.rejected].flatMap((s) => (s ? bytes(s) : []))),
     ]),
     ...[data.normal, data.normalValidation].flatMap((rows) => [`normal ${rows.length}`, ...rows.flatMap(bytes)]),
   ]);
@@ -180,7 +239,7 @@ function summarize(
     label: methodLabel(method),
     kl: method.kl,
     repairWeight: method.repairWeight,
-    slice: method.slice.kind === 'fixed' ? { ...method.slice, block: state.fixedBlock } : method.slice,
+    slice: method.slice.kind === 'fixed' ? { ...method.slice, blocks: state.fixedBlocks } : method.slice,
     preset: options.preset,
     steps: state.step,
     examples: state.examples,
@@ -191,6 +250,7 @@ function summarize(
     validation: state.curve,
     log: state.log,
     blockCounts: method.slice.kind === 'all' ? [] : state.blockCounts,
+    initialSensitivities: state.initialSensitivities,
     sensitivities: state.sensitivitySteps === 0 ? [] : state.sensitivitySums.map((sum) => sum / state.sensitivitySteps),
     usedRecords: data.train.length,
     leftOut: data.leftOut,
@@ -200,7 +260,7 @@ function summarize(
       tokens: state.tokens,
       flopsCounted: state.flops + state.referenceFlops,
       flopsReference: state.referenceFlops,
-      flopsPaper: paperFlopsPerToken(method, model.summary) * state.chosenTokens,
+      flopsPaper: paperFlopsPerToken(method, model.summary) * state.textTokens,
     },
     seeds: { training: options.seed },
     parameters: options,

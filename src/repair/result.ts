@@ -17,8 +17,8 @@ export interface StepLog {
   readonly lossKl: number | null;
   /** Before clipping, over the parameters that changed */
   readonly gradientNorm: number;
-  /** The block that changed; null = all parameters */
-  readonly block: number | null;
+  /** The blocks that changed, ascending; null = all parameters */
+  readonly blocks: readonly number[] | null;
   readonly tokens: number;
   readonly scoredTokens: number;
 }
@@ -73,6 +73,8 @@ export interface RepairResult {
   readonly blockCounts: readonly number[];
   /** [layers] mean over steps of each block's sensitivity; empty without slicing */
   readonly sensitivities: readonly number[];
+  /** [layers] sensitivities over the sample that chose a fixed slice, before the first step; else the first step's; empty without slicing */
+  readonly initialSensitivities: readonly number[];
   readonly usedRecords: number;
   readonly leftOut: LeftOut;
   readonly cost: RepairCost;
@@ -85,6 +87,18 @@ export interface RepairResult {
   readonly fingerprint: string;
   readonly resumedAt: number | null;
   readonly warnings: readonly string[];
+}
+
+/** IRepair's blocks as a table: sensitivity at first, mean over the steps, and how many steps changed each. Empty without slicing. */
+export function sensitivityTable(
+  result: Pick<RepairResult, 'initialSensitivities' | 'sensitivities' | 'blockCounts'>,
+): readonly { readonly block: number; readonly initial: number | null; readonly mean: number | null; readonly steps: number }[] {
+  return result.blockCounts.map((steps, block) => ({
+    block,
+    initial: result.initialSensitivities[block] ?? null,
+    mean: result.sensitivities[block] ?? null,
+    steps,
+  }));
 }
 
 /** The document the command line writes as repair.json beside the checkpoint. */

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
-import { writeFileAtomic } from '../core/files.ts';
+import { fileError, writeFileAtomic } from '../core/files.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import type { BackendName } from '../model/load-weights.ts';
 import { saveCheckpoint } from '../model/save.ts';
@@ -23,10 +23,12 @@ export interface RunState {
   log: StepLog[];
   blockCounts: number[];
   sensitivitySums: number[];
+  initialSensitivities: number[];
   sensitivitySteps: number;
-  fixedBlock: number | null;
+  fixedBlocks: number[] | null;
   tokens: number;
-  chosenTokens: number;
+  /** Of the side that the papers' FLOP formulas count: the chosen one where it is read */
+  textTokens: number;
   /** Of training and validation */
   flops: number;
   referenceFlops: number;
@@ -48,9 +50,10 @@ export function newRunState(layers: number): RunState {
     blockCounts: new Array<number>(layers).fill(0),
     sensitivitySums: new Array<number>(layers).fill(0),
     sensitivitySteps: 0,
-    fixedBlock: null,
+    initialSensitivities: [],
+    fixedBlocks: null,
     tokens: 0,
-    chosenTokens: 0,
+    textTokens: 0,
     flops: 0,
     referenceFlops: 0,
     seconds: { train: 0, validation: 0, reference: 0 },
@@ -61,7 +64,8 @@ interface StateFile {
   readonly kind: 'mendset-repair-state';
   readonly version: 1;
   readonly fingerprint: string;
-  readonly weights: string;
+  /** null with an adapter, whose values stand in the optimiser's file */
+  readonly weights: string | null;
   readonly optimizer: string;
   readonly best: string | null;
   readonly state: RunState;
@@ -72,6 +76,9 @@ export const STATE_FILE = 'state.json';
 /** What the original model says about the run's texts, where no other folder is given for it. */
 export const REFERENCES = 'references';
 const OWN_ENTRY = /^(weights-\d+|best-\d+|optimizer-\d+\.safetensors)$/;
+/** What a process that was killed while it wrote leaves beside them. */
+const REMAINS =
+  /^(\.(weights|best)-\d+\.\d+-\w+\.(partial|previous)|optimizer-\d+\.safetensors\.\d+\.incomplete|\.state\.json\.\d+-\w+\.tmp)$/;
 
 /**
  * The folder of an unfinished run: weights, best weights and optimiser state beside each other, and state.json, which names them
@@ -81,38 +88,53 @@ export class RunStateFolder {
   readonly directory: string;
   readonly #fingerprint: string;
   #best: { step: number; folder: string } | null = null;
+  #step: number | null = null;
 
   constructor(directory: string, fingerprint: string) {
     this.directory = directory;
     this.#fingerprint = fingerprint;
   }
 
+  /** The folder holds a state of this run. */
+  get written(): boolean {
+    return this.#step !== null;
+  }
+
   /** Writes the state. The model leaves with the weights it came with, even when the best ones had to be fetched in between. */
   async write(model: LanguageModel, trainer: Trainer, state: RunState): Promise<void> {
-    await mkdir(this.directory, { recursive: true });
-    const weights = `weights-${state.step}`;
+    // A state of the same step differs by a validation that can be repeated; to replace its files in place would risk them.
+    if (this.#step === state.step) return;
+    await mkdir(this.directory, { recursive: true }).catch((error: unknown) => {
+      throw fileError(error, this.directory, 'write');
+    });
+    const weights = trainer.adapter ? null : `weights-${state.step}`;
     const optimizer = `optimizer-${state.step}.safetensors`;
-    await saveCheckpoint(model.handle, null, join(this.directory, weights));
     trainer.saveState(join(this.directory, optimizer));
-    if (state.best && this.#best?.step !== state.best.step) {
-      if (state.best.step === state.step) {
-        this.#best = { step: state.step, folder: weights };
-      } else {
-        const folder = `best-${state.best.step}`;
-        trainer.restore();
-        await saveCheckpoint(model.handle, null, join(this.directory, folder));
-        await readWeights(model, join(this.directory, weights));
-        this.#best = { step: state.best.step, folder };
-      }
+    if (weights !== null) {
+      await saveCheckpoint(model.handle, null, join(this.directory, weights));
+      await this.#writeBest(model, trainer, state, weights);
     }
     const best = state.best ? (this.#best?.folder ?? null) : null;
     const file: StateFile = { kind: 'mendset-repair-state', version: 1, fingerprint: this.#fingerprint, weights, optimizer, best, state };
     await writeFileAtomic(join(this.directory, STATE_FILE), JSON.stringify(file));
+    this.#step = state.step;
     for (const name of await readdir(this.directory)) {
-      if (OWN_ENTRY.test(name) && name !== weights && name !== optimizer && name !== best) {
-        await rm(join(this.directory, name), { recursive: true, force: true });
-      }
+      const unused = OWN_ENTRY.test(name) && name !== weights && name !== optimizer && name !== best;
+      if (unused || REMAINS.test(name)) await rm(join(this.directory, name), { recursive: true, force: true });
     }
+  }
+
+  async #writeBest(model: LanguageModel, trainer: Trainer, state: RunState, weights: string): Promise<void> {
+    if (!state.best || this.#best?.step === state.best.step) return;
+    if (state.best.step === state.step) {
+      this.#best = { step: state.step, folder: weights };
+      return;
+    }
+    const folder = `best-${state.best.step}`;
+    trainer.restore();
+    await saveCheckpoint(model.handle, null, join(this.directory, folder));
+    await readWeights(model, join(this.directory, weights));
+    this.#best = { step: state.best.step, folder };
   }
 
   /** Puts weights, best snapshot and optimiser back. Rejects with `not-found` without a state and `invalid-argument` for another run's. */
@@ -123,8 +145,9 @@ export class RunStateFolder {
       trainer.snapshot();
       this.#best = { step: file.state.best.step, folder: file.best };
     }
-    await readWeights(model, join(this.directory, file.weights));
+    if (file.weights !== null) await readWeights(model, join(this.directory, file.weights));
     trainer.loadState(join(this.directory, file.optimizer));
+    this.#step = file.state.step;
     return file.state;
   }
 
@@ -162,10 +185,15 @@ export class RunStateFolder {
   }
 }
 
+function isOwn(name: string): boolean {
+  return name === STATE_FILE || name === REFERENCES || OWN_ENTRY.test(name) || REMAINS.test(name);
+}
+
 /** Removes what {@link RunStateFolder} wrote, and the folder when nothing else is in it. */
 export async function removeRunState(directory: string): Promise<void> {
   const names = await readdir(directory).catch(() => []);
-  const isOwn = (name: string) => name === STATE_FILE || name === REFERENCES || OWN_ENTRY.test(name);
+  // first, so that a kill in between leaves no state that names files which are gone
+  await rm(join(directory, STATE_FILE), { force: true });
   for (const name of names) {
     if (isOwn(name)) await rm(join(directory, name), { recursive: true, force: true });
   }

@@ -58,10 +58,15 @@ function paperDraws(n: number, size: number, seed: number): NormalDraws {
   };
 }
 
+/** Steps of a run that no patience ends. */
+export function plannedSteps(options: Pick<ResolvedOptions, 'maxSteps' | 'epochs' | 'batchSize'>, records: number): number {
+  return Math.min(options.maxSteps ?? Number.POSITIVE_INFINITY, options.epochs * Math.ceil(records / options.batchSize));
+}
+
 /** The normal texts that a run on `records` training records can read before its step or epoch limit ends it, each once. */
 export function usedNormalTexts(normal: readonly TokenSequence[], records: number, options: ResolvedOptions): TokenSequence[] {
   const perEpoch = Math.ceil(records / options.batchSize);
-  const steps = Math.min(options.maxSteps ?? Number.POSITIVE_INFINITY, options.epochs * perEpoch);
+  const steps = plannedSteps(options, records);
   const draws = normalDraws(normal.length, options.batchSize, options.seed, options.preset);
   const used = new Set<number>();
   for (let step = 0; step < steps && used.size < normal.length; step++) {

@@ -20,7 +20,7 @@ export interface ValidationLoss {
 }
 
 /**
- * The method's own loss on the validation records, without slicing. A loss that is a mean over sequences (DPO, per-sequence sums)
+ * The method's own loss on the validation records, without slicing. A loss that is a mean over sequences (DPO, NPO, per-sequence sums)
  * is averaged over sequences, one that is a batch scalar (token means, KL) over batches.
  */
 export async function validate(
@@ -32,7 +32,7 @@ export async function validate(
   normal: readonly TokenSequence[],
   run: RunOptions,
 ): Promise<ValidationLoss> {
-  const perSequence = method.loss === 'dpo' || options.sequenceSum;
+  const perSequence = method.loss !== 'ce' || options.sequenceSum;
   let flops = 0;
   let sum = 0;
   let weight = 0;

@@ -10,22 +10,33 @@ import { dpo } from '../../src/repair/dpo.ts';
 import { irepair } from '../../src/repair/irepair.ts';
 import { methodLabel, type RepairMethod } from '../../src/repair/method.ts';
 import { generateNormal } from '../../src/repair/normal-texts.ts';
+import { npo } from '../../src/repair/npo.ts';
 import type { RepairOptions } from '../../src/repair/options.ts';
 import { ReferenceCache } from '../../src/repair/reference-cache.ts';
 import { repair } from '../../src/repair/repair.ts';
 import type { RepairData } from '../../src/repair/repair-data.ts';
 import { type RepairResult, repairJson } from '../../src/repair/result.ts';
+import { sft } from '../../src/repair/sft.ts';
 import { byteTokenizer, tinyConfig } from '../byte-tokenizer.ts';
 import { pairRecord, pairRecords } from '../pair-records.ts';
 
-const METHODS: readonly RepairMethod[] = [
+/** Each method with its own weights, and with a low-rank adapter in their place. */
+const METHODS: readonly (readonly [string, RepairMethod, RepairOptions])[] = [
   dapt(),
   dapt({ kl: {} }),
+  sft(),
   dpo(),
   dpo({ kl: { weight: 0.5 } }),
+  npo(),
+  npo({ kl: {} }),
   irepair(),
+  irepair({ blocks: 2 }),
   irepair({ kl: { direction: 'reverse' } }),
-];
+].flatMap((method) => {
+  const label =
+    method.slice.kind !== 'all' && method.slice.count > 1 ? `${methodLabel(method)}, ${method.slice.count} blocks` : methodLabel(method);
+  return [[label, method, {}] as const, [`${label}, LoRA`, method, { lora: { rank: 4 }, learningRate: 1e-2 }] as const];
+});
 
 const data: RepairData = {
   train: pairRecords(32),
@@ -69,33 +80,34 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-describe.each(METHODS.map((method) => [methodLabel(method), method] as const))('%s', (_, method) => {
+describe.each(METHODS)('%s', (_, method, own) => {
   it('lowers its loss on records it has not seen', async () => {
-    const { result } = await run(method, { epochs: 2 });
+    const { result } = await run(method, { ...own, epochs: 2 });
     expect(result.stoppedBecause).toBe('epochs');
     expect(result).toMatchObject({ steps: 16, examples: 64, epochs: 2 });
     expect(result.validation).toHaveLength(8);
     expect(result.bestLoss).toBeLessThan(result.validation[0]?.loss as number);
     expect(result.log.every((l) => Number.isFinite(l.loss) && l.gradientNorm > 0)).toBe(true);
     if (method.loss === 'dpo') expect(result.log[0]?.lossRepair).toBeCloseTo(Math.LN2, 5);
+    if (method.loss === 'npo') expect(result.log[0]?.lossRepair).toBeCloseTo((2 / 0.1) * Math.LN2, 4);
     if (method.kl) expect(result.log[0]?.lossKl).toBeCloseTo(0, 5);
     expect(result.cost.flopsCounted).toBeGreaterThan(0);
     expect(JSON.parse(repairJson(result)).label).toBe(methodLabel(method));
   });
 
   it('gives the same bits for a seed and any thread count', async () => {
-    const one = await run(method, { maxSteps: 4 }, 1);
+    const one = await run(method, { ...own, maxSteps: 4 }, 1);
     for (const threads of [2, 5]) {
-      const other = await run(method, { maxSteps: 4 }, threads);
+      const other = await run(method, { ...own, maxSteps: 4 }, threads);
       expect(plain(other)).toEqual(plain(one));
       expect(other.weights).toEqual(one.weights);
     }
-    const otherSeed = await run(method, { maxSteps: 4, seed: 203 }, 1);
+    const otherSeed = await run(method, { ...own, maxSteps: 4, seed: 203 }, 1);
     expect(otherSeed.weights).not.toEqual(one.weights);
   });
 
   it('continues an interrupted run bit for bit', async () => {
-    const options = { keep: 'best' as const, checkpoint: { directory: join(folder, 'state'), everySteps: 100 } };
+    const options = { ...own, keep: 'best' as const, checkpoint: { directory: join(folder, 'state'), everySteps: 100 } };
     const whole = await run(method, options);
     await rm(options.checkpoint.directory, { recursive: true, force: true });
     const controller = new AbortController();
@@ -111,7 +123,7 @@ describe.each(METHODS.map((method) => [methodLabel(method), method] as const))('
 
   it('returns the best weights, or the last ones on request', async () => {
     // A learning rate that is far too high makes validation worse after a while.
-    const wild = { learningRate: 5e-2, warmupSteps: 8, evalEvery: 4, patience: 2, epochs: 3 };
+    const wild = { ...own, learningRate: own.lora ? 0.3 : 5e-2, warmupSteps: 8, evalEvery: 4, patience: 2, epochs: 3 };
     const best = await run(method, wild);
     const bestStep = best.result.bestStep as number;
     expect(best.result.validation.find((p) => p.step === bestStep)?.loss).toBe(Math.min(...best.result.validation.map((p) => p.loss)));
@@ -153,11 +165,11 @@ describe('irepair', () => {
     expect((await run(irepair({ slice: 1 }), { maxSteps: 3 })).result.blockCounts).toEqual([0, 3, 0]);
     const fixed = (await run(irepair({ slice: 'fixed' }), { maxSteps: 3 })).result;
     expect(Math.max(...fixed.blockCounts)).toBe(3);
-    expect(fixed.slice).toMatchObject({ kind: 'fixed', block: fixed.blockCounts.indexOf(3) });
+    expect(fixed.slice).toMatchObject({ kind: 'fixed', blocks: [fixed.blockCounts.indexOf(3)] });
     const least = (await run(irepair({ slice: 'least-sensitive' }), { maxSteps: 1 })).result;
-    expect(least.log[0]?.block).toBe(least.sensitivities.indexOf(Math.min(...least.sensitivities)));
+    expect(least.log[0]?.blocks).toEqual([least.sensitivities.indexOf(Math.min(...least.sensitivities))]);
     const most = (await run(irepair(), { maxSteps: 1 })).result;
-    expect(most.log[0]?.block).toBe(most.sensitivities.indexOf(Math.max(...most.sensitivities)));
+    expect(most.log[0]?.blocks).toEqual([most.sensitivities.indexOf(Math.max(...most.sensitivities))]);
     await expect(run(irepair({ slice: 7 }))).rejects.toThrowError(/between 0 and 2/);
   });
 });

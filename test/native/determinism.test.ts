@@ -242,7 +242,7 @@ describe('for steps of 0.001 ms, 3 ms and any length', () => {
   it('training steps', () =>
     expectSteps(() => {
       const handle = model.handle.copy();
-      const trainer = addon().createTrainer(handle, model.handle, { kind: 'adamw' });
+      const trainer = addon().createTrainer(handle, model.handle, { kind: 'adamw' }, null);
       const task = trainer.stepTask({
         loss: 'ce',
         weightRepair: 0.5,
@@ -252,7 +252,8 @@ describe('for steps of 0.001 ms, 3 ms and any length', () => {
         beta: 0.1,
         klDirection: 'forward',
         slice: 'most-sensitive',
-        block: 0,
+        sliceCount: 2,
+        keepGradients: false,
         sensitivity: pack(sequences.slice(30, 50)),
         update: true,
         gradientNorm: false,

@@ -149,7 +149,7 @@ async function profileRepair(context: CommandContext, trace: Trace): Promise<Pro
         trace.progress(event);
         progress.update(event);
       },
-      onStep: (log) => trace.step(`step ${log.step}`, { loss: log.loss, tokens: log.tokens, block: log.block }),
+      onStep: (log) => trace.step(`step ${log.step}`, { loss: log.loss, tokens: log.tokens, blocks: log.blocks?.join(' ') ?? null }),
     },
     async (model, repaired) => {
       if (out === undefined) return;

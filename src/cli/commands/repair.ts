@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { pathKind, writeFileAtomic } from '../../core/files.ts';
 import { packageVersion } from '../../core/package-version.ts';
 import { requireReplaceable } from '../../model/save.ts';
-import { repairJson } from '../../repair/result.ts';
+import { repairJson, sensitivityTable } from '../../repair/result.ts';
 import { removeRunState, STATE_FILE } from '../../repair/run-state.ts';
 import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
@@ -48,6 +48,11 @@ export async function run(context: CommandContext): Promise<number> {
     },
     async (model, repaired) => {
       await model.save(out);
+      const table = sensitivityTable(repaired);
+      if (table.length > 0) {
+        const rows = table.map((row) => [row.block, row.initial ?? '', row.mean ?? '', row.steps].join(','));
+        await writeFileAtomic(join(out, 'sensitivity.csv'), `${['block,initial,mean,steps', ...rows].join('\n')}\n`);
+      }
       await writeFileAtomic(join(out, 'repair.json'), repairJson(repaired, { mendset: packageVersion() }));
     },
   );

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lastWordSequence, targetFigures } from '../../../src/evaluate/lambada.ts';
+import { lastWord, targetFigures } from '../../../src/evaluate/lambada.ts';
 import { planWindows, resolveWindows, runningPerplexity, weightedNll } from '../../../src/evaluate/perplexity.ts';
 import type { LanguageModel } from '../../../src/model/language-model.ts';
 import type { TokenSequence } from '../../../src/model/sequences.ts';
@@ -22,9 +22,10 @@ describe('planWindows', () => {
   });
   it('loses the first token of each window without overlap, and a window of one token', () => {
     expect(planWindows(9, 4, 4)).toEqual([
-      { begin: 0, end: 4, firstTarget: 1 },
-      { begin: 4, end: 8, firstTarget: 5 },
+      { begin: 0, end: 4, firstTarget: 1, labels: 4 },
+      { begin: 4, end: 8, firstTarget: 5, labels: 4 },
     ]);
+    expect(planWindows(9, 4, 3)[1]).toEqual({ begin: 3, end: 7, firstTarget: 4, labels: 3 });
   });
   it('counts the windows of the published texts', () => {
     expect(planWindows(287_644, 1024, 1024)).toHaveLength(281);
@@ -37,11 +38,13 @@ describe('planWindows', () => {
 describe('weightedNll', () => {
   it('gives the exact and the published weighting', () => {
     const windows = [
-      { begin: 0, end: 4, firstTarget: 1 },
-      { begin: 4, end: 9, firstTarget: 5 },
+      { begin: 0, end: 4, firstTarget: 1, labels: 4 },
+      { begin: 4, end: 9, firstTarget: 5, labels: 5 },
     ];
     expect(Math.exp(weightedNll(windows, [6, 4], 'principled'))).toBeCloseTo(4.172734, 6);
     expect(Math.exp(weightedNll(windows, [6, 4], 'paper'))).toBeCloseTo(4.239496, 6);
+    // without overlap the guide's labels - 1 are the targets
+    expect(Math.exp(weightedNll(windows, [6, 4], 'hugging-face'))).toBeCloseTo(4.172734, 6);
   });
 });
 
@@ -71,6 +74,16 @@ describe('runningPerplexity', () => {
     expect(result).toMatchObject({ tokens: 280, scoredTokens: 279, words: 41, bytes: 280 });
     expect(result.bytePpl).toBeCloseTo(257 ** (279 / 280), 6);
   });
+  it('scores the first token after a start token on request', async () => {
+    const result = await runningPerplexity(uniform, 'one two  three'.repeat(20), { window: 32, stride: 16, start: 'text' });
+    expect(result).toMatchObject({
+      tokens: 280,
+      scoredTokens: 280,
+      start: 'text',
+      convention: expect.stringContaining('an end-of-text token'),
+    });
+    expect(result.bytePpl).toBeCloseTo(257, 6);
+  });
   it('can stop after some windows', async () => {
     const result = await runningPerplexity(uniform, new Int32Array(200).fill(7), { window: 32, maxWindows: 2 });
     expect(result).toMatchObject({ windows: 2, tokens: 64, scoredTokens: 62, wordPpl: null, words: null });
@@ -87,13 +100,11 @@ describe('LAMBADA last word', () => {
     expect(targetPpl).toBeCloseTo(3.490343, 6);
     expect(targetAcc).toBeCloseTo(2 / 3, 12);
   });
-  it('is what follows the last space, context cut at the left', () => {
-    const whole = lastWordSequence('one two three', byteTokenizer.encode, 64);
+  it('is what follows the last space', () => {
+    const whole = lastWord('one two three', byteTokenizer.encode);
     expect(whole?.ids).toHaveLength(13);
-    expect(whole?.mask.reduce((a, b) => a + b, 0)).toBe(6);
-    const cut = lastWordSequence('one two three', byteTokenizer.encode, 8);
-    expect(byteTokenizer.decode(cut?.ids ?? [])).toBe('wo three');
-    expect(lastWordSequence('single', byteTokenizer.encode, 64)).toBeNull();
-    expect(lastWordSequence('a longword', byteTokenizer.encode, 9)).toBeNull();
+    expect(whole?.targetTokens).toBe(6);
+    expect(lastWord('single', byteTokenizer.encode)).toBeNull();
+    expect(lastWord(' x', byteTokenizer.encode)).toBeNull();
   });
 });

@@ -39,7 +39,7 @@ async function run(
         gradientNorm: 1,
         scoredTokens: 4,
         tokens: 8,
-        block: -1,
+        blocks: new Int32Array(0),
         sensitivities: new Float64Array(0),
         pairMargins: new Float64Array(0),
         flops: 10,

@@ -11,28 +11,33 @@ import { pairRecord, pairRecords } from '../../pair-records.ts';
 
 const model = { tokenizer: byteTokenizer, requireTokenizer: () => byteTokenizer, summary: { vocab: 257, context: 64, eos: 256 } };
 const prepare = (data: Partial<RepairData>, method: RepairMethod, options: RepairOptions = {}) =>
-  prepareData(model, { train: [], validation: [], appendEos: false, ...data }, method, resolveOptions(method, options, 64));
+  prepareData(
+    model,
+    { train: [], validation: [], appendEos: false, ...data },
+    method,
+    resolveOptions(method, { batchSize: 1, keep: 'last', ...options }, 64),
+  );
 
 describe('prepareData', () => {
   it('joins prompt and completion ids and masks by length', () => {
     const [pair] = prepare({ train: [pairRecord({ prompt: 'ab', chosen: 'cde' })] }, dapt()).train;
-    expect([...(pair?.chosen.ids ?? [])]).toEqual([97, 98, 99, 100, 101]);
-    expect([...(pair?.chosen.mask ?? [])]).toEqual([0, 0, 1, 1, 1]);
+    expect([...(pair?.chosen?.ids ?? [])]).toEqual([97, 98, 99, 100, 101]);
+    expect([...(pair?.chosen?.mask ?? [])]).toEqual([0, 0, 1, 1, 1]);
     expect(pair?.promptTokens).toBe(2);
     expect(pair?.rejected).toBeNull();
   });
   it('appends the end of text, and puts one in place of an empty prompt', () => {
     const [pair] = prepare({ train: [pairRecord({ prompt: '', chosen: 'c', rejected: 'd' })], appendEos: true }, irepair()).train;
-    expect([...(pair?.chosen.ids ?? [])]).toEqual([256, 99, 256]);
+    expect([...(pair?.chosen?.ids ?? [])]).toEqual([256, 99, 256]);
     expect([...(pair?.rejected?.ids ?? [])]).toEqual([256, 100, 256]);
   });
   it("keeps a completion's start and a prompt's end", () => {
     const record = pairRecord({ prompt: `x${'p'.repeat(80)}`, chosen: 'abcdefgh' });
     const [pair] = prepare({ train: [record] }, dapt(), { completionTokens: 4, totalTokens: 10 }).train;
-    expect(byteTokenizer.decode(pair?.chosen.ids ?? [])).toBe('ppppppabcd');
+    expect(byteTokenizer.decode(pair?.chosen?.ids ?? [])).toBe('ppppppabcd');
     const [paper] = prepare({ train: [record] }, dapt(), { preset: 'paper', completionTokens: 4, totalTokens: 10 }).train;
-    expect(byteTokenizer.decode(paper?.chosen.ids ?? [])).toBe('xpppppabcd');
-    expect([...(paper?.chosen.mask ?? [])]).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+    expect(byteTokenizer.decode(paper?.chosen?.ids ?? [])).toBe('xpppppabcd');
+    expect([...(paper?.chosen?.mask ?? [])]).toEqual([0, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
   });
   it('leaves out and counts what cannot teach', () => {
     const train = [

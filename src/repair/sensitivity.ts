@@ -7,15 +7,15 @@ import { chunks, packSide } from './batches.ts';
 import type { PreparedPair } from './repair-data.ts';
 
 /**
- * The block with the largest gradient norm on the rejected texts of `pairs`: gradients are averaged over batches, then the norm of
- * each block is taken (not a mean of norms). Ties go to the lowest block. Needs host memory for two copies of the gradient.
+ * Gradient norm of each block on the rejected texts of `pairs`: gradients are averaged over batches, then the norm of each block is
+ * taken (not a mean of norms). Needs host memory for two copies of the gradient.
  */
-export async function mostSensitiveBlock(
+export async function blockSensitivities(
   model: LanguageModel,
   pairs: readonly PreparedPair[],
   batchSize: number,
   run: RunOptions,
-): Promise<{ block: number; norms: Float64Array }> {
+): Promise<Float64Array> {
   const tensors = model.tensors;
   const gradients = tensors.map((t) => new Float32Array(t.count));
   const sums = tensors.map((t) => (t.block < 0 ? null : new Float32Array(t.count)));
@@ -39,6 +39,13 @@ export async function mostSensitiveBlock(
     const { block } = tensors[t] as { block: number };
     squares[block] = (squares[block] as number) + square;
   });
-  const norms = squares.map((s) => Math.sqrt(s) / batches.length);
-  return { block: norms.indexOf(Math.max(...norms)), norms };
+  return squares.map((s) => Math.sqrt(s) / batches.length);
+}
+
+/** The `count` blocks with the largest norms, ascending; ties go to the lowest block. */
+export function mostSensitiveBlocks(norms: ArrayLike<number>, count: number): number[] {
+  return Array.from(norms, (_, block) => block)
+    .sort((a, b) => (norms[b] as number) - (norms[a] as number) || a - b)
+    .slice(0, count)
+    .sort((a, b) => a - b);
 }
