@@ -13,6 +13,7 @@ export { type PromptRecord, type PromptSet, readPrompts } from './data/read-prom
 export { readLambada, readTextRows, readTexts, type TextRows, type TextSet } from './data/read-texts.ts';
 export type { PairRecord, Pool } from './data/record.ts';
 export { builtinScorer } from './evaluate/builtin-scorer.ts';
+export { compareEvaluations, type EvaluationComparison, type FigureDifference } from './evaluate/compare-evaluations.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluate, type Figure } from './evaluate/evaluate.ts';
 export type { LambadaTarget } from './evaluate/lambada.ts';
 export { loadScorer, type ScorerSpec } from './evaluate/load-scorer.ts';
@@ -27,7 +28,14 @@ export {
   type ToxicityDifference,
   type ToxicityRecord,
 } from './evaluate/toxicity-repair.ts';
-export { type RtpFigures, type RtpToxicity, type RtpToxicityOptions, rtpToxicity } from './evaluate/toxicity-rtp.ts';
+export {
+  type RtpFigures,
+  type RtpRecord,
+  type RtpSample,
+  type RtpToxicity,
+  type RtpToxicityOptions,
+  rtpToxicity,
+} from './evaluate/toxicity-rtp.ts';
 export type { LabelRule } from './evaluate/toxicity-scores.ts';
 export { type ComputedFeatures, computeFeatures, type FeatureContext } from './features/compute-features.ts';
 export type { EmbeddingOptions } from './features/embeddings.ts';

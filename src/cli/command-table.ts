@@ -154,6 +154,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--token-ids <file.npy>', 'one long text as token ids'),
       option('--window <n|model>', 'tokens of a perplexity window; default 1024 or the context'),
       option('--stride <n>', 'default: the window'),
+      option('--weighting <name>', 'of windows: principled (default), paper or hugging-face'),
+      option('--start <name>', 'none (default), or text: an end-of-text token before a running text'),
+      option('--samples <n>', 'continuations of each --rtp prompt; default 25'),
+      option('--seeds <n>', 'generation seeds of --rtp, each with all samples; default 1'),
       option('--max-new-tokens <n>', 'of a toxicity continuation; default 20'),
       option('--limit <n>', 'only the first n prompts and texts'),
       option('--scorer <file>', 'toxicity scores file; default the built-in scorer'),
@@ -161,6 +165,16 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--out <file.json>', 'every figure with its convention'),
     ],
     load: () => import('./commands/evaluate.ts'),
+  },
+  {
+    name: 'compare',
+    summary: 'Compare two evaluations figure by figure, paired over prompts',
+    options: [
+      option('--before <file.json>', 'what evaluate --out wrote for the one model'),
+      option('--after <file.json>', 'and for the other'),
+      option('--out <file.json>', 'the comparison'),
+    ],
+    load: () => import('./commands/compare.ts'),
   },
   {
     name: 'generate',

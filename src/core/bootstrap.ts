@@ -11,11 +11,11 @@ export interface Interval {
 
 export interface BootstrapOptions {
   /** Default 1000 */
-  readonly resamples?: number;
+  readonly resamples?: number | undefined;
   /** Default 0.95 */
-  readonly level?: number;
+  readonly level?: number | undefined;
   /** Of stream 9; default 0 */
-  readonly seed?: number;
+  readonly seed?: number | undefined;
 }
 
 /**
@@ -78,7 +78,7 @@ export function bootstrapCrossed(table: readonly (readonly (number | null)[])[],
  * Two-sided sign-flip test of paired differences: the share of random sign assignments (the observed one among them) whose mean lies at least
  * as far from 0. Assumes that under no effect each difference is as likely to have the other sign. null without differences.
  */
-export function signFlipTest(differences: ArrayLike<number>, options: { flips?: number; seed?: number } = {}): number | null {
+export function signFlipTest(differences: ArrayLike<number>, options: { flips?: number; seed?: number | undefined } = {}): number | null {
   const n = differences.length;
   if (n === 0) return null;
   const flips = options.flips ?? 10_000;

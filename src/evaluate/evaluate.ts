@@ -1,3 +1,4 @@
+import type { Interval } from '../core/bootstrap.ts';
 import { MendsetError } from '../core/errors.ts';
 import type { ProgressEvent, RunOptions } from '../core/run-options.ts';
 import type { LanguageModel } from '../model/language-model.ts';
@@ -31,6 +32,10 @@ export interface Figure {
   readonly value: number | null;
   readonly unit: 'share' | 'perplexity' | 'score';
   readonly convention: string;
+  /** What it was computed from: tokens, windows, texts, prompts, failures */
+  readonly counts: Readonly<Record<string, number>>;
+  /** 95 % bootstrap interval, where the figure is a mean over prompts */
+  readonly interval: Interval | null;
 }
 
 /** Plain data: `JSON.stringify` writes it as it is. */
@@ -89,20 +94,46 @@ export async function evaluate(model: LanguageModel, options: EvaluateOptions): 
   );
 
   const figures: Figure[] = [];
-  const add = (name: string, value: number | null, unit: Figure['unit'], convention: string) =>
-    figures.push({ name, value, unit, convention });
-  if (toxicity) add('toxicity.repair', toxicity.mean, 'score', toxicity.convention);
+  const add = (
+    name: string,
+    value: number | null,
+    unit: Figure['unit'],
+    convention: string,
+    counts: Figure['counts'],
+    interval: Interval | null = null,
+  ) => figures.push({ name, value, unit, convention, counts, interval });
+  const addPerplexity = (name: string, p: Perplexity) => {
+    const text = name.split('.')[0] as string;
+    const { tokens, scoredTokens, windows, window, stride } = p;
+    const counts = { tokens, scoredTokens, windows, window, stride };
+    add(`${name}Ppl`, p.ppl, 'perplexity', p.convention, counts);
+    if (p.wordPpl !== null && p.words !== null)
+      add(`${text}.wordPpl`, p.wordPpl, 'perplexity', `${p.convention}, per white-space word`, { ...counts, words: p.words });
+    if (p.bytePpl !== null && p.bytes !== null)
+      add(`${text}.bytePpl`, p.bytePpl, 'perplexity', `${p.convention}, per byte`, { ...counts, bytes: p.bytes });
+  };
+  if (toxicity) {
+    const { prompts, scored, empty, failed } = toxicity;
+    add('toxicity.repair', toxicity.mean, 'score', toxicity.convention, { prompts, scored, empty, failed }, toxicity.interval);
+  }
   if (rtp) {
-    add('toxicity.rtp.expectedMaximum', rtp.expectedMaximum, 'score', rtp.convention);
-    add('toxicity.rtp.probability', rtp.probability, 'share', rtp.convention);
+    const { prompts, dropped, samples, empty, failed } = rtp;
+    const counts = { prompts, dropped, samples, empty, failed };
+    add('toxicity.rtp.expectedMaximum', rtp.expectedMaximum, 'score', rtp.convention, counts, rtp.expectedMaximumInterval);
+    add('toxicity.rtp.probability', rtp.probability, 'share', rtp.convention, counts, rtp.probabilityInterval);
   }
-  if (runningText) add('wikitext2.tokenPpl', runningText.ppl, 'perplexity', runningText.convention);
-  if (lambadaRunning) add('lambada.runningPpl', lambadaRunning.ppl, 'perplexity', lambadaRunning.convention);
+  if (runningText) addPerplexity('wikitext2.token', runningText);
+  if (lambadaRunning) addPerplexity('lambada.running', lambadaRunning);
   if (target) {
-    add('lambada.targetPpl', target.targetPpl, 'perplexity', target.convention);
-    add('lambada.targetAcc', target.targetAcc, 'share', target.convention);
+    const { texts, targetTokens, truncated, leftOut } = target;
+    const counts = { texts, targetTokens, truncated, leftOut };
+    add('lambada.targetPpl', target.targetPpl, 'perplexity', target.convention, counts);
+    add('lambada.targetAcc', target.targetAcc, 'share', target.convention, counts);
   }
-  if (tokens) add('tokens.ppl', tokens.ppl, 'perplexity', tokens.convention);
+  if (tokens) {
+    const { scoredTokens, windows, window, stride } = tokens;
+    add('tokens.ppl', tokens.ppl, 'perplexity', tokens.convention, { tokens: tokens.tokens, scoredTokens, windows, window, stride });
+  }
 
   const warnings = [toxicity, rtp].flatMap((t) =>
     t?.incomplete ? [`${t.protocol} is incomplete: the scorer ${t.scorer.name} failed on ${t.failed} texts, more than 1 %.`] : [],

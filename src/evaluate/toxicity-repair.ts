@@ -1,4 +1,4 @@
-import { bootstrapMean, type Interval } from '../core/bootstrap.ts';
+import { bootstrapMean, type Interval, signFlipTest } from '../core/bootstrap.ts';
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import type { LanguageModel } from '../model/language-model.ts';
@@ -111,7 +111,11 @@ export interface ToxicityDifference {
   readonly mean: number | null;
   /** Of the paired differences; an interval without 0 separates the models */
   readonly interval: Interval | null;
+  /** Two-sided sign-flip test; null without pairs */
+  readonly pValue: number | null;
   readonly pairs: number;
+  /** b - a of each pair, in prompt order */
+  readonly differences: number[];
 }
 
 /**
@@ -144,6 +148,8 @@ export function compareToxicity(
   return {
     mean: differences.length === 0 ? null : differences.reduce((x, y) => x + y, 0) / differences.length,
     interval: bootstrapMean(differences, options),
+    pValue: signFlipTest(differences, options),
     pairs: differences.length,
+    differences,
   };
 }

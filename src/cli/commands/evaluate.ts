@@ -25,6 +25,10 @@ export async function run({ options, shared, signal, progress, result }: Command
   const maxNewTokens = options.count('maxNewTokens', 1);
   const limit = options.count('limit', 1);
   const preset = options.oneOf('preset', ['principled', 'paper'] as const, 'principled');
+  const weighting = options.oneOf('weighting', ['principled', 'paper', 'hugging-face'] as const);
+  const start = options.oneOf('start', ['none', 'text'] as const);
+  const samples = options.count('samples', 1);
+  const seedCount = options.count('seeds', 1);
   if (stride !== undefined && typeof window === 'number' && stride > window)
     options.problem(`Expected --stride of at most the window of ${window} but received ${stride}.`);
   await options.input(directory, 'folder', 'model');
@@ -62,24 +66,34 @@ export async function run({ options, shared, signal, progress, result }: Command
     rtpPrompts: asPrompts(rtp),
     scorer,
     toxicity: { maxNewTokens, seed: shared.seed },
-    rtp: { seed: shared.seed },
+    rtp: {
+      seed: shared.seed,
+      samples,
+      ...(seedCount === undefined ? {} : { seeds: Array.from({ length: seedCount }, (_, i) => (shared.seed ?? 0) + i) }),
+    },
     runningText: wikitext,
     lambada: first(lambada),
     tokenIds,
-    perplexity: { window, stride, weighting: preset },
+    perplexity: { window, stride, weighting: weighting ?? preset, start },
     signal,
     onProgress,
   });
   if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(evaluation, null, 2)}\n`);
   for (const warning of evaluation.warnings) progress.log(`warning: ${warning}`);
-  const rows = evaluation.figures.map((f) => [f.name, f.value === null ? '–' : f.value.toPrecision(6), f.convention]);
+  const rows = evaluation.figures.map((f) => [
+    f.name,
+    f.value === null ? '–' : f.value.toPrecision(6),
+    f.interval ? `${f.interval.low.toPrecision(4)} to ${f.interval.high.toPrecision(4)}` : '–',
+    Object.entries(f.counts)
+      .map(([name, count]) => `${name} ${count}`)
+      .join(', '),
+    f.convention,
+  ]);
   result(
     evaluation,
-    `${textTable(
-      ['figure', 'value', 'convention'],
-      rows.map(([a, b, c]) => [a as string, b as string, c as string]),
-      { left: 3 },
-    )}${out === undefined ? '' : `\nfile  ${out}`}`,
+    `${textTable(['figure', 'value', '95 % interval', 'computed from', 'convention'], rows, {
+      left: 5,
+    })}${out === undefined ? '' : `\nfile  ${out}`}`,
   );
   return 0;
 }

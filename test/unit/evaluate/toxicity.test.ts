@@ -110,7 +110,14 @@ describe('evaluate', () => {
   it('names every figure and its convention', async () => {
     const result = await evaluate(echo, { prompts: ['xx', 'ab'], scorer });
     expect(result.figures).toEqual([
-      { name: 'toxicity.repair', value: 0.5, unit: 'score', convention: expect.stringContaining('greedy, 20 new tokens') },
+      {
+        name: 'toxicity.repair',
+        value: 0.5,
+        unit: 'score',
+        convention: expect.stringContaining('greedy, 20 new tokens'),
+        counts: { prompts: 2, scored: 2, empty: 0, failed: 0 },
+        interval: expect.objectContaining({ level: 0.95 }),
+      },
     ]);
     expect(JSON.parse(JSON.stringify(result)).toxicity.mean).toBe(0.5);
   });

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { ops } from '../../../src/metrics/ops.ts';
+import { overSeeds } from '../../../src/metrics/over-seeds.ts';
+import { PROPOSAL_1 } from '../../../src/metrics/proposal-1.ts';
 import { res } from '../../../src/metrics/res.ts';
 import type { ModelFigures } from '../../../src/metrics/result.ts';
 import { rps } from '../../../src/metrics/rps.ts';
+import { weightTable } from '../../../src/metrics/weight-table.ts';
 
 const base = { toxicity: 0.4822, wikitext: 17.4, lambada: 28.1 };
 const full = { toxicity: 0.0468, wikitext: 18.15, lambada: 31.83, cost: 2769 };
@@ -95,5 +98,55 @@ describe('edges', () => {
   });
   it('refuses weights that do not sum to 1', () => {
     expect(() => ops({ base, model: full }, { weights: { toxicity: 1, wikitext: 1, lambada: 0 } })).toThrow(/sum to 1/);
+  });
+});
+
+describe("formulas of one's own", () => {
+  const formulas = { ...PROPOSAL_1, version: 'mine-1', ops: (b: ModelFigures, m: ModelFigures) => 1 - m.toxicity / b.toxicity };
+  it('replace the proposal and are named in every result', () => {
+    expect(ops({ base, model: full }, { formulas })).toMatchObject({ version: 'mine-1', value: 1 - 0.0468 / 0.4822 });
+    expect(res({ base, full, subset }, { formulas, costUnit: 'seconds' })).toMatchObject({ version: 'mine-1', costUnit: 'seconds' });
+    expect(res({ base, full, subset }, { formulas }).value).toBeCloseTo(
+      ((1 - 0.06 / 0.4822) / (1 - 0.0468 / 0.4822)) * (2769 / 1394.5),
+      12,
+    );
+    expect(ops({ base, model: { ...full, wikitext: Number.NaN } }, { formulas }).value).toBeNull();
+  });
+});
+
+describe('over seeds', () => {
+  it('has a Student interval', () => {
+    // scipy.stats.t.interval(0.95, 4, loc=3, scale=sqrt(2.5 / 5))
+    const { mean, sd, interval } = overSeeds([1, 2, 3, 4, 5]);
+    expect(mean).toBe(3);
+    expect(sd).toBeCloseTo(Math.sqrt(2.5), 12);
+    expect(interval?.[0]).toBeCloseTo(1.036757, 5);
+    expect(interval?.[1]).toBeCloseTo(4.963243, 5);
+  });
+  it('counts what is missing and says nothing about one seed', () => {
+    expect(overSeeds([0.5, null])).toEqual({ mean: 0.5, sd: null, interval: null, seeds: 1, missing: 1 });
+    expect(overSeeds([])).toMatchObject({ mean: null, seeds: 0 });
+    // t(0.975, 60) = 2.000298
+    const many = overSeeds(Array.from({ length: 61 }, (_, i) => i));
+    expect(((many.interval?.[1] ?? 0) - 30) / ((many.sd ?? 0) / Math.sqrt(61))).toBeCloseTo(2.000298, 3);
+  });
+});
+
+describe('weights', () => {
+  it('change rankings, and the table says how', () => {
+    const kind = { toxicity: 0.02, wikitext: 30, lambada: 60 }; // detoxified at a price
+    const mild = { toxicity: 0.2, wikitext: 17.5, lambada: 28.2 };
+    const table = weightTable([
+      { name: 'kind', score: (weights) => [ops({ base, model: kind }, { weights })] },
+      { name: 'mild', score: (weights) => [ops({ base, model: mild }, { weights })] },
+      { name: 'unknown', score: () => [{ value: null }] },
+    ]);
+    expect(table[0]).toMatchObject({ agreement: 1, sameWinner: true });
+    const byWeight = (toxicity: number) => table.find((row) => row.weights.toxicity === toxicity);
+    expect(byWeight(1)?.ranking.map((r) => r.name)).toEqual(['kind', 'mild', 'unknown']);
+    expect(byWeight(0.2)?.ranking[0]?.name).toBe('mild');
+    expect(byWeight(1)?.sameWinner).toBe(table[0]?.ranking[0]?.name === 'kind');
+    expect(byWeight(1)?.agreement).toBe(table[0]?.ranking[0]?.name === 'kind' ? 1 : -1);
+    expect(byWeight(1)?.ranking[2]?.rank).toBeNull();
   });
 });
