@@ -103,14 +103,15 @@ export async function evaluate(model: LanguageModel, options: EvaluateOptions): 
     interval: Interval | null = null,
   ) => figures.push({ name, value, unit, convention, counts, interval });
   const addPerplexity = (name: string, p: Perplexity) => {
-    const text = name.split('.')[0] as string;
+    // `wikitext2.tokenPpl`, `.wordPpl`, `.bytePpl`; `lambada.runningPpl`, `.runningWordPpl`, `.runningBytePpl`: never a name of the last word's
+    const per = (unit: 'Word' | 'Byte') => (name.endsWith('.token') ? name.replace(/token$/, unit.toLowerCase()) : `${name}${unit}`);
     const { tokens, scoredTokens, windows, window, stride } = p;
     const counts = { tokens, scoredTokens, windows, window, stride };
     add(`${name}Ppl`, p.ppl, 'perplexity', p.convention, counts);
     if (p.wordPpl !== null && p.words !== null)
-      add(`${text}.wordPpl`, p.wordPpl, 'perplexity', `${p.convention}, per white-space word`, { ...counts, words: p.words });
+      add(`${per('Word')}Ppl`, p.wordPpl, 'perplexity', `${p.convention}, per white-space word`, { ...counts, words: p.words });
     if (p.bytePpl !== null && p.bytes !== null)
-      add(`${text}.bytePpl`, p.bytePpl, 'perplexity', `${p.convention}, per byte`, { ...counts, bytes: p.bytes });
+      add(`${per('Byte')}Ppl`, p.bytePpl, 'perplexity', `${p.convention}, per byte`, { ...counts, bytes: p.bytes });
   };
   if (toxicity) {
     const { prompts, scored, empty, failed } = toxicity;

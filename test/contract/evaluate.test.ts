@@ -59,7 +59,11 @@ describe('evaluate', () => {
       'toxicity.rtp.expectedMaximum',
       'toxicity.rtp.probability',
       'wikitext2.tokenPpl',
+      'wikitext2.wordPpl',
+      'wikitext2.bytePpl',
       'lambada.runningPpl',
+      'lambada.runningWordPpl',
+      'lambada.runningBytePpl',
       'lambada.targetPpl',
       'lambada.targetAcc',
     ]);
