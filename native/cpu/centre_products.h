@@ -19,14 +19,13 @@ inline constexpr int64_t kFewestPrefetchingPanels = 6;
 // Dot products of all centres with panels of rows of x.
 class CentreProducts {
  public:
-  // rows_packed: x holds panels already, as pack_rows leaves them.
-  CentreProducts(Context& context, const float* x, int64_t n, const float* centres, int64_t k, int64_t d, bool rows_packed = false)
-      : context_(context), kernels_(context.kernels.gemm), x_(x), n_(n), centres_(centres), k_(k), d_(d), rows_packed_(rows_packed), centre_panels_(blocks_of(k, kernels_.rows)),
+  CentreProducts(Context& context, const float* x, int64_t n, const float* centres, int64_t k, int64_t d)
+      : context_(context), kernels_(context.kernels.gemm), x_(x), n_(n), centres_(centres), k_(k), d_(d), centre_panels_(blocks_of(k, kernels_.rows)),
         group_panels_(std::min(centre_panels_, kGroupPanels)), depth_block_(std::min(d, kernels_.depth_block)),
         task_panels_(std::max<int64_t>(1, kRowsPerTask / kernels_.columns)) {
     packed_at_ = plan_.add<float>(centre_panels_ * kernels_.rows * d);
     ScratchPlan worker;
-    worker.add<float>(rows_packed ? 0 : d * kernels_.columns);
+    worker.add<float>(d * kernels_.columns);
     tiles_at_ = worker.add<float>(group_panels_ * kernels_.rows * kernels_.columns);
     worker_bytes_ = worker.bytes();
   }
@@ -69,13 +68,13 @@ class CentreProducts {
 
   template <typename Sink> void multiply(int64_t row, int worker, Sink& sink) {
     std::byte* const own = scratch_ + workers_at_ + static_cast<size_t>(worker) * worker_bytes_;
-    const float* const rows = rows_packed_ ? x_ + row * d_ : reinterpret_cast<float*>(own);
+    float* const rows = reinterpret_cast<float*>(own);
     float* const tiles = reinterpret_cast<float*>(own + tiles_at_);
     const int64_t tile_elements = kernels_.rows * kernels_.columns;
-    if (!rows_packed_) kernels_.pack(reinterpret_cast<float*>(own), kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
+    kernels_.pack(rows, kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
     // The rows of the next panel come from memory while this one is multiplied, a few cache lines per tile.
     const auto* const next = reinterpret_cast<const char*>(x_ + (row + kernels_.columns) * d_);
-    const int64_t next_bytes = !rows_packed_ && centre_panels_ >= kFewestPrefetchingPanels ? std::min(kernels_.columns, std::max<int64_t>(0, n_ - row - kernels_.columns)) * d_ * 4 : 0;
+    const int64_t next_bytes = centre_panels_ >= kFewestPrefetchingPanels ? std::min(kernels_.columns, std::max<int64_t>(0, n_ - row - kernels_.columns)) * d_ * 4 : 0;
     const int64_t share = (next_bytes / (centre_panels_ * blocks_of(d_, depth_block_)) + 127) / 64 * 64;
     int64_t fetched = 0;
     for (int64_t group = 0; group < centre_panels_; group += group_panels_) {
@@ -101,7 +100,6 @@ class CentreProducts {
   const int64_t n_;
   const float* centres_;
   const int64_t k_, d_;
-  const bool rows_packed_;
   const int64_t centre_panels_, group_panels_, depth_block_, task_panels_;
   ScratchPlan plan_;
   size_t packed_at_ = 0, tiles_at_ = 0, workers_at_ = 0, worker_bytes_ = 0;

@@ -116,6 +116,7 @@ constexpr ms_backend kTable = {
     .each_distance = cpu_each_distance,
     .pack_rows = cpu_pack_rows,
     .packed_distance = cpu_packed_distance,
+    .refresh_minimum = cpu_refresh_minimum,
     .label_distances = cpu_label_distances,
     .move_rows = cpu_move_rows,
     .filter_heads = cpu_filter_heads,

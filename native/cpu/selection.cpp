@@ -74,27 +74,6 @@ struct DistanceSink {
   alignas(64) int32_t nearest[kMostColumns] = {};
 };
 
-// Minimum distances of packed rows: panel g at packed + g * d * columns.
-struct PackedSink {
-  PackedSink(const ms_packed_distance_args& arguments, const SelectionKernels& table, int64_t columns, int64_t first_row, int64_t rows_used)
-      : args(arguments), kernels(table), width(columns), row(first_row), used(rows_used) {
-    std::copy_n(args.x_norms + row, used, x_norms);
-    std::copy_n(args.m + row, used, m);
-  }
-  void fold(const float* tile, int64_t first, int64_t centres) {
-    const DistancePanel panel{args.d, used, args.packed + row * args.d, 1, width, x_norms, m, nearest};
-    kernels.fold_distance(tile, centres, args.c + first * args.d, args.c_norms + first, 0, panel);
-  }
-  void end() const { std::copy_n(m, used, args.m + row); }
-
-  const ms_packed_distance_args& args;
-  const SelectionKernels& kernels;
-  const int64_t width, row, used;
-  alignas(64) float x_norms[kMostColumns] = {};
-  alignas(64) float m[kMostColumns] = {};
-  alignas(64) int32_t nearest[kMostColumns] = {};
-};
-
 // Minimum distances of the rows of one panel with each centre alone.
 struct EachDistanceSink {
   EachDistanceSink(const ms_each_distance_args& arguments, const SelectionKernels& table, int64_t columns, int64_t first_row, int64_t rows_used)
@@ -183,13 +162,7 @@ int32_t cpu_packed_distance(ms_context* handle, const ms_packed_distance_args* a
   const auto& [n, d, centres, packed, x_norms, c, c_norms, m] = *args;
   MS_EXPECT(context, n >= 0 && d >= 0 && centres >= 0 && centres <= INT32_MAX);
   const int64_t columns = context.kernels.gemm.columns;
-  if (centres > 4) {
-    CentreProducts products(context, packed, n, c, centres, d, true);
-    if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
-    products.run([&](int64_t row, int64_t used, int) { return PackedSink(*args, context.kernels.selection, columns, row, used); });
-    return MS_OK;
-  }
-  // Few centres: four panels at a time, so that their chains hide each other's latency.
+  // Four panels at a time, so that their chains hide each other's latency.
   const int64_t rows = 4 * columns;
   run_tasks(context, blocks_of(n, rows), n * d * centres, [&](int64_t task, int) {
     const int64_t first = task * rows, used = std::min(rows, n - first);

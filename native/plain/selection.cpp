@@ -59,6 +59,17 @@ int32_t plain_packed_distance(ms_context* context, const ms_packed_distance_args
   return plain_min_distance(context, &args);
 }
 
+int32_t plain_refresh_minimum(ms_context*, const ms_refresh_minimum_args* a) {
+  for (int64_t i = 0; i < a->rows; ++i) {
+    const int64_t row = a->index[i];
+    while (a->applied[i] < a->centres && a->m[i] >= a->threshold) {
+      const int64_t centre = a->centre[a->applied[i]++];
+      a->m[i] = std::fmin(a->m[i], canonical_squared_distance(a->x + row * a->d, a->x_norms[row], a->x + centre * a->d, a->x_norms[centre], a->d));
+    }
+  }
+  return MS_OK;
+}
+
 int32_t plain_argmax(ms_context*, const ms_argmax_args* a) {
   *a->index = -1;
   *a->value = -INFINITY;

@@ -19,43 +19,56 @@ Status InputMatrix::describe(MatrixView view) {
 }
 
 Status InputMatrix::open(const std::shared_ptr<Backend>& backend, Metric metric) {
+  MS_TRY(begin(backend, metric));
+  return load(0, n());
+}
+
+Status InputMatrix::begin(const std::shared_ptr<Backend>& backend, Metric metric) {
+  const size_t count = static_cast<size_t>(view_.n) * static_cast<size_t>(view_.d);
+  given_ = view_.data;
   if (metric == Metric::cosine) {
-    const size_t d = static_cast<size_t>(view_.d);
-    scaled_.resize(static_cast<size_t>(view_.n) * d);
-    for (size_t i = 0; i < static_cast<size_t>(view_.n); ++i) {
-      const float* x = view_.row(static_cast<int64_t>(i));
-      double sums[4] = {};  // four chains hide the latency of an addition
-      for (size_t p = 0; p < d; ++p) sums[p % 4] += static_cast<double>(x[p]) * static_cast<double>(x[p]);
-      const double length = std::sqrt((sums[0] + sums[2]) + (sums[1] + sums[3]));
-      for (size_t p = 0; p < d; ++p) scaled_[i * d + p] = length > 0 ? static_cast<float>(static_cast<double>(x[p]) / length) : 0.0f;
-    }
-    view_.data = scaled_.data();
+    scaled_ = std::make_unique_for_overwrite<float[]>(count);
+    view_.data = scaled_.get();
   }
+  device_ = view_.data;
   const bool on_host = std::strcmp(backend->name(), "cpu") == 0 || std::strcmp(backend->name(), "plain") == 0;
-  if (on_host) {
-    device_ = view_.data;
-    return {};
-  }
-  const size_t bytes = static_cast<size_t>(view_.n) * static_cast<size_t>(view_.d) * sizeof(float);
-  MS_TRY(Buffer::allocate(backend, bytes, &copy_));
-  MS_TRY(copy_.upload(view_.data, bytes));
+  if (on_host) return {};
+  MS_TRY(Buffer::allocate(backend, count * sizeof(float), &copy_));
   device_ = copy_.as<float>();
   return {};
 }
 
+Status InputMatrix::load(int64_t first, int64_t last) {
+  const size_t d = static_cast<size_t>(view_.d);
+  for (size_t i = static_cast<size_t>(first); scaled_ != nullptr && i < static_cast<size_t>(last); ++i) {
+    const float* const x = given_ + i * d;
+    float* const to = scaled_.get() + i * d;
+    double sums[4] = {};  // four chains hide the latency of an addition
+    for (size_t p = 0; p < d; ++p) sums[p % 4] += static_cast<double>(x[p]) * static_cast<double>(x[p]);
+    const double length = std::sqrt((sums[0] + sums[2]) + (sums[1] + sums[3]));
+    for (size_t p = 0; p < d; ++p) to[p] = length > 0 ? static_cast<float>(static_cast<double>(x[p]) / length) : 0.0f;
+  }
+  if (device_ == view_.data) return {};
+  return copy_.upload(view_.row(first), static_cast<size_t>(last - first) * d * sizeof(float), static_cast<size_t>(first) * d * sizeof(float));
+}
+
 Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, Buffer* out) {
-  const size_t bytes = static_cast<size_t>(x.n()) * sizeof(float);
-  MS_TRY(Buffer::allocate(backend, bytes, out));
-  const ms_row_norms_args args{x.n(), x.d(), x.device_row(0), out->as<float>()};
+  MS_TRY(Buffer::allocate(backend, static_cast<size_t>(x.n()) * sizeof(float), out));
+  return row_norms(backend, x, 0, x.n(), *out);
+}
+
+Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, int64_t first, int64_t last, const Buffer& out) {
+  const ms_row_norms_args args{last - first, x.d(), x.device_row(first), out.as<float>() + first};
   MS_TRY(backend->check(backend->table().row_norms(backend->context(), &args), "row_norms"));
-  std::vector<float> norms(static_cast<size_t>(x.n()));
-  MS_TRY(out->download(norms.data(), bytes));
+  std::vector<float> norms(static_cast<size_t>(last - first));
+  MS_TRY(out.download(norms.data(), norms.size() * sizeof(float), static_cast<size_t>(first) * sizeof(float)));
   for (size_t i = 0; i < norms.size(); ++i) {
     // Distances need |x|^2 + |c|^2 to stay in range.
     if (norms[i] <= std::numeric_limits<float>::max() / 4) continue;
-    MS_TRY(check_finite(x.host(), static_cast<int64_t>(i), static_cast<int64_t>(i) + 1));
-    return failure(Code::non_finite,
-                   "Expected rows whose squared length fits fp32 but row %zu is too long: scale the features down.", i);
+    const int64_t row = first + static_cast<int64_t>(i);
+    MS_TRY(check_finite(x.host(), row, row + 1));
+    return failure(Code::non_finite, "Expected rows whose squared length fits fp32 but row %lld is too long: scale the features down.",
+                   static_cast<long long>(row));
   }
   return {};
 }

@@ -26,6 +26,9 @@ class InputMatrix {
   // Backends that compute on host memory use the caller's array in place; others get a copy. host() and device_row() are the scaled rows
   // from here on when the metric asks for that.
   Status open(const std::shared_ptr<Backend>& backend, Metric metric = Metric::euclidean);
+  // The same in pieces, for stepped tasks: begin, then load for all rows in ascending order.
+  Status begin(const std::shared_ptr<Backend>& backend, Metric metric);
+  Status load(int64_t first, int64_t last);
 
   const MatrixView& host() const { return view_; }
   int64_t n() const { return view_.n; }
@@ -35,13 +38,16 @@ class InputMatrix {
  private:
   MatrixView view_;
   const float* device_ = nullptr;
+  const float* given_ = nullptr;  // the caller's rows, where view_ becomes scaled ones
   Buffer copy_;
-  std::vector<float> scaled_;
+  std::unique_ptr<float[]> scaled_;
 };
 
 // Canonical squared norms of all rows, [n] fp32 on the device. non_finite when one overflows fp32, and, with its
 // column, when a row holds NaN or infinity.
 Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, Buffer* out);
+// Of rows [first, last), into `norms` of all rows.
+Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, int64_t first, int64_t last, const Buffer& norms);
 
 // non_finite with row and column of the first NaN or infinity in rows [first, last).
 // largest: raised to the largest magnitude found, nullable.

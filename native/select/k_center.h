@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/task.h"
+#include "core/staged_task.h"
 #include "select/input_matrix.h"
 
 namespace mendset {
@@ -31,63 +31,58 @@ struct KCenterResult {
   std::vector<int32_t> nearest;  // [n] number of the nearest centre, warm-start rows first; empty unless asked for
 };
 
-class KCenterTask : public Task {
+// What both forms share: the checked options, the rows and their norms.
+class KCenterTask : public StagedTask {
  public:
   const KCenterResult& result() const { return result_; }
 
  protected:
-  // Squares are what the algorithm compares; results are in the metric's own measure.
-  static double measured(Metric metric, float square);
-  // The covering radius after a choice is the distance of the next one; after the last it is `coverage`.
-  void derive_coverages();
+  // Enters the stages that read the rows once; opened() follows them.
+  Status begin(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options);
+  virtual Status opened() = 0;
 
+  // Squares are what the algorithm compares; results are in the metric's own measure.
+  double measured(float square) const;
+  void record(int64_t row, float square);
+  // The covering radius after a choice is the distance of the next one; after the last it is `coverage`.
+  void conclude(double coverage);
+  // The row farthest from the mean of all rows among those not taken ([n] flags), lowest index on ties.
+  Status farthest_from_mean(const std::vector<uint8_t>& taken, int64_t* index) const;
+
+  std::shared_ptr<Backend> backend_;
+  InputMatrix x_;
+  KCenterOptions options_;
+  Buffer x_norms_;
   KCenterResult result_;
+
+ private:
+  Status open();
+  Status read_rows();
 };
 
 // The faster of the two forms: the lazy one unless repeated choices are wanted. x is borrowed until the task ends.
 Status k_center_task(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
-
-// invalid_argument for a wrong count, first centre or warm start.
-Status check_k_center(const MatrixView& x, const KCenterOptions& options);
-
-// The row farthest from the mean of all rows among those not taken ([n] flags), lowest index on ties.
-Status farthest_from_mean(const std::shared_ptr<Backend>& backend, const InputMatrix& x, const Buffer& x_norms,
-                          const std::vector<uint8_t>& taken, int64_t* index);
 
 // The plain form, and the judge of the lazy one: every centre is applied to every row.
 class KCenter final : public KCenterTask {
  public:
   static Status create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options, std::unique_ptr<KCenterTask>* out);
 
-  Status step(Deadline deadline) override;
   Progress progress() const override;
 
  private:
-  enum class Phase { allocate, check, mean, spread, finished };
-
   KCenter() = default;
-  Status allocate();
-  Status advance();
-  Status advance_check();
-  Status start_from_mean();
+  Status opened() override;
   Status pick();
   Status argmax(int64_t* index);
-  Status advance_spread();
+  Status spread();
   Status finish();
 
-  std::shared_ptr<Backend> backend_;
-  InputMatrix x_;
-  KCenterOptions options_;
-
-  Phase phase_ = Phase::allocate;
-  int64_t row_ = 0;
   int64_t applied_ = 0;  // centres, warm-start rows included, whose distances are in minimum_
   int64_t centre_ = 0;   // the row being applied
-
-  Buffer x_norms_;
-  Buffer minimum_;  // [n] squared distance to the nearest centre
-  Buffer nearest_;  // [n]
-  Buffer taken_;    // [n] bytes
+  Buffer minimum_;       // [n] squared distance to the nearest centre
+  Buffer nearest_;       // [n]
+  Buffer taken_;         // [n] bytes
   Buffer value_, index_;
 };
 

@@ -75,6 +75,39 @@ void min_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
   }
 }
 
+// Where a row stops below the threshold is a backend's own choice, so what is compared is m after the rest of the centres has followed; a
+// row that stops too early, or counts a centre that it has not met, shows there.
+void refresh_minimum(int64_t n, int64_t rows, int64_t centres, int64_t d, bool ties) {
+  std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1);
+  if (n > 1 && !ties) std::copy_n(points.begin(), d, points.begin() + (n - 1) * d);  // a duplicate
+  const Guarded<float> x(points), x_norms(norms_of(points, d));
+  std::vector<int32_t> index = integer_values(rows, static_cast<uint32_t>(n), 4), applied_before = integer_values(rows, static_cast<uint32_t>(centres) + 1, 6);
+  std::sort(applied_before.begin(), applied_before.end());
+  const Guarded<int32_t> index_given(index), centre(integer_values(centres, static_cast<uint32_t>(n), 5));
+  for (const float share : {0.0f, 0.5f, 1.2f}) {
+    const float threshold = share == 0 ? -1.0f : 2 * share * static_cast<float>(d);
+    contract(label("refresh_minimum", rows, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<float> m(rows, INFINITY);
+      Guarded<int32_t> applied(rows);
+      // m knows the centres that `applied` says
+      for (int64_t i = 0; i < rows; ++i) {
+        applied.data()[i] = 0;
+        const ms_refresh_minimum_args one{1, d, applied_before[static_cast<size_t>(i)], index_given.data() + i, x.data(), x_norms.data(), centre.data(), -1, m.data() + i, applied.data() + i};
+        CHECK(table.refresh_minimum(context, &one) == MS_OK);
+      }
+      const auto run = [&](float limit) {
+        const ms_refresh_minimum_args args{rows, d, centres, index_given.data(), x.data(), x_norms.data(), centre.data(), limit, m.data(), applied.data()};
+        outputs.result(table.refresh_minimum(context, &args));
+      };
+      run(threshold);
+      for (int64_t i = 0; i < rows; ++i) CHECK(m.data()[i] < threshold || applied.data()[i] == centres);
+      run(-1);
+      outputs.add("m", m);
+      outputs.add("applied", applied);
+    });
+  }
+}
+
 void argmax(int64_t n, uint32_t taken_of_four, bool ties) {
   const Guarded<float> m(ties ? grid_values(n, 1) : normal_values(n, 1));
   const std::vector<int32_t> draws = integer_values(n, 4, 3);
@@ -285,6 +318,13 @@ int main() {
         for (const int64_t d : {1, 31, 97}) min_distance(n, centres, d, ties);
       }
     }
+    for (const int64_t rows : {0, 1, 33, 97}) {
+      for (const int64_t centres : {0, 1, 13, 90}) {
+        for (const int64_t d : {1, 31, 97}) refresh_minimum(60, rows, centres, d, ties);
+      }
+    }
+    refresh_minimum(800, 700, 300, 400, ties);   // several batches
+    refresh_minimum(100, 50, 300, 4500, ties);   // several slices of centres
     nearest_centre(33, 4097, 5, ties);
     nearest_centre(97, 500, 900, ties);
     min_distance(33, 4, 4097, ties);

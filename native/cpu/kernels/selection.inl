@@ -149,30 +149,37 @@ static void distances(float* tile, int64_t centres, const float* c, const float*
   }
 }
 
-static void pack_rows(const float* const* rows, int64_t used, int64_t d, float* panel) {
+// Four rows of depth p .. p+3 become four depths of four columns of the panel.
+MS_INLINE void transpose_into_panel(const float* const* rows, int64_t p, float* panel) {
   typedef float Four __attribute__((vector_size(16)));
-  int64_t w = 0;
-  for (; w + 4 <= used; w += 4) {
-    const float* const* const r = rows + w;
-    int64_t p = 0;
-    for (; p + 4 <= d; p += 4) {
-      Four a, b, c, e;
-      std::memcpy(&a, r[0] + p, sizeof a);
-      std::memcpy(&b, r[1] + p, sizeof a);
-      std::memcpy(&c, r[2] + p, sizeof a);
-      std::memcpy(&e, r[3] + p, sizeof a);
-      const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      const Four ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
-      const Four columns[4] = {__builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7),
-                               __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7)};
-      for (int64_t q = 0; q < 4; ++q) std::memcpy(panel + (p + q) * kColumns + w, &columns[q], sizeof a);
+  Four a, b, c, e;
+  std::memcpy(&a, rows[0] + p, sizeof a);
+  std::memcpy(&b, rows[1] + p, sizeof a);
+  std::memcpy(&c, rows[2] + p, sizeof a);
+  std::memcpy(&e, rows[3] + p, sizeof a);
+  const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const Four ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
+  const Four columns[4] = {__builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7),
+                           __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7)};
+  for (int64_t q = 0; q < 4; ++q) std::memcpy(panel + (p + q) * kColumns, &columns[q], sizeof a);
+}
+
+static void pack_rows(const float* const* rows, int64_t used, int64_t d, float* panel) {
+  constexpr int64_t kLine = 16;  // floats: all rows give one cache line at a time, so that the panel's lines are written whole
+  const int64_t fours = used / 4 * 4;
+  for (int64_t line = 0; line < d; line += kLine) {
+    const int64_t end = line + kLine < d ? line + kLine : d;
+    for (int64_t w = 0; w < used; ++w) __builtin_prefetch(rows[w] + (line + 4 * kLine < d ? line + 4 * kLine : line), 0, 3);
+    int64_t p = line;
+    for (; p + 4 <= end; p += 4) {
+      for (int64_t w = 0; w < fours; w += 4) transpose_into_panel(rows + w, p, panel + w);
     }
-    for (; p < d; ++p) {
-      for (int64_t i = 0; i < 4; ++i) panel[p * kColumns + w + i] = r[i][p];
+    for (; p < end; ++p) {
+      for (int64_t w = 0; w < fours; ++w) panel[p * kColumns + w] = rows[w][p];
     }
-  }
-  for (; w < kColumns; ++w) {
-    for (int64_t p = 0; p < d; ++p) panel[p * kColumns + w] = w < used ? rows[w][p] : 0.0f;
+    for (int64_t w = fours; w < kColumns; ++w) {
+      for (p = line; p < end; ++p) panel[p * kColumns + w] = w < used ? rows[w][p] : 0.0f;
+    }
   }
 }
 

@@ -473,7 +473,21 @@ typedef struct {
   float* packed;
 } ms_pack_rows_args;
 
-// min_distance on packed rows.
+// K-Center's refresh. Centres applied[i] .. centres-1, rows of x, lower m[i] (the squared distance of min_distance) until it falls below the
+// threshold; applied[i] becomes the number of centres that m[i] knows. How soon after falling below a row stops is the backend's choice;
+// a row that stays at or above meets all centres. applied ascends roughly, so that neighbours lack the same centres.
+typedef struct {
+  int64_t rows, d, centres;
+  const int32_t* index;    // [rows] rows of x
+  const float* x;
+  const float* x_norms;    // of all rows of x
+  const int32_t* centre;   // [centres] rows of x
+  float threshold;
+  float* m;                // [rows]
+  int32_t* applied;        // [rows]
+} ms_refresh_minimum_args;
+
+// min_distance on packed rows, for few centres.
 typedef struct {
   int64_t n, d, centres;
   const float* packed;
@@ -607,6 +621,7 @@ typedef struct {
   X(each_distance)         \
   X(pack_rows)             \
   X(packed_distance)       \
+  X(refresh_minimum)       \
   X(label_distances)       \
   X(move_rows)             \
   X(filter_heads)          \
