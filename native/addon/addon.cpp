@@ -5,7 +5,7 @@
 #include "addon/mapped_file.h"
 #include "addon/model_object.h"
 #include "addon/select_binding.h"
-#include "addon/strata_binding.h"
+#include "addon/score_binding.h"
 #include "addon/task_object.h"
 #include "backend/backend.h"
 #include "core/thread_pool.h"
@@ -60,7 +60,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   register_encoder(env, exports);
   register_forecast(env, exports);
   register_selection(env, exports);
-  register_strata(env, exports);
+  register_scores(env, exports);
   register_mapped_file(env, exports);
   return exports;
 }

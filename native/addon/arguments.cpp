@@ -82,6 +82,12 @@ bool read_boolean(const Napi::Value& value, const char* name, bool* out) {
   return true;
 }
 
+bool read_object(const Napi::Value& value, const char* name, Napi::Object* out) {
+  if (!value.IsObject()) return refuse(value, name, "an object");
+  *out = value.As<Napi::Object>();
+  return true;
+}
+
 bool read_uint64(const Napi::Value& value, const char* name, uint64_t* out) {
   bool lossless = false;
   if (!value.IsBigInt()) return refuse(value, name, "a BigInt");

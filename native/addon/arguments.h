@@ -1,9 +1,11 @@
 // JavaScript values to C++ and back. A reader returns false after it has thrown; the caller returns at once.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "addon/node.h"
@@ -26,6 +28,7 @@ bool read_string(const Napi::Value& value, const char* name, std::string* out);
 bool read_number(const Napi::Value& value, const char* name, double* out);
 bool read_integer(const Napi::Value& value, const char* name, int64_t low, int64_t high, int64_t* out);
 bool read_boolean(const Napi::Value& value, const char* name, bool* out);
+bool read_object(const Napi::Value& value, const char* name, Napi::Object* out);
 bool read_uint64(const Napi::Value& value, const char* name, uint64_t* out);  // a BigInt
 
 // Typed arrays by element type, byteOffset honoured. count < 0: any length. The array is pinned.
@@ -48,6 +51,14 @@ bool read_output(const Napi::Object& object, const char* name, int64_t count, Pi
 
 // The environment's backend of that name and number of threads.
 bool open_backend(const Napi::Value& name, const Napi::Value& threads, std::shared_ptr<Backend>* out);
+
+// A fresh typed array with the same numbers.
+template <typename Array, typename T>
+Array copied(Napi::Env env, const std::vector<T>& values) {
+  Array array = Array::New(env, values.size());
+  std::transform(values.begin(), values.end(), array.Data(), [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
+  return array;
+}
 
 bool read_batch(const Napi::Value& value, const char* name, Pins& pins, PackedBatch* out);
 

@@ -5,66 +5,43 @@
 #include <utility>
 
 #include "addon/arguments.h"
-#include "addon/environment.h"
 #include "addon/task_object.h"
 #include "select/facility_location.h"
 #include "select/k_center.h"
-#include "model/files.h"
 #include "select/k_means.h"
-#include "select/memory_estimate.h"
 #include "select/neighbours.h"
 #include "select/pca.h"
-#include "select/permutation.h"
-#include "select/top_k.h"
 
 namespace mendset::addon {
 namespace {
 
 constexpr int64_t kLargestCount = std::numeric_limits<int32_t>::max();
 
-bool open_backend(const Napi::Value& name_value, const Napi::Value& threads_value, std::shared_ptr<Backend>* out) {
-  std::string name;
-  int64_t threads = 0;
-  Napi::Env env = name_value.Env();
-  return read_string(name_value, "backend", &name) && read_integer(threads_value, "threads", 0, 1024, &threads) &&
-         succeeded(env, Environment::of(env).backend(name, static_cast<int>(threads), out));
-}
+// What every task of a matrix is asked with: (x, request, backend, threads), x = { data: Float32Array, rows, columns }.
+struct Request {
+  MatrixView x;
+  Napi::Object options;
+  std::shared_ptr<Backend> backend;
+  Pins pins;
+};
 
-bool read_object(const Napi::Value& value, const char* name, Napi::Object* out) {
-  if (!value.IsObject()) {
-    throw_status(value.Env(), failure(Code::invalid_argument, "Expected an object for %s.", name));
+bool read_request(const Napi::CallbackInfo& info, Request* out) {
+  Napi::Object matrix;
+  std::span<float> data;
+  if (!read_object(info[0], "the matrix", &matrix) || !read_integer(matrix.Get("rows"), "rows", 0, kLargestCount, &out->x.n) ||
+      !read_integer(matrix.Get("columns"), "columns", 0, kLargestCount, &out->x.d) || !read_array(matrix.Get("data"), "data", out->x.n * out->x.d, out->pins, &data) ||
+      !read_object(info[1], "the request", &out->options) || !open_backend(info[2], info[3], &out->backend)) {
     return false;
   }
-  *out = value.As<Napi::Object>();
+  out->x.data = data.data();
   return true;
 }
 
-// { data: Float32Array, rows, columns }, or { path, offset, rows, columns }: little-endian fp32 in a file, which is mapped and kept by
-// `keep`.
-bool read_matrix(const Napi::Value& value, Pins& pins, std::shared_ptr<MappedFile>* keep, MatrixView* out) {
-  Napi::Object object;
-  std::span<float> data;
-  if (!read_object(value, "the matrix", &object) || !read_integer(object.Get("rows"), "rows", 0, kLargestCount, &out->n) ||
-      !read_integer(object.Get("columns"), "columns", 0, kLargestCount, &out->d)) {
-    return false;
-  }
-  if (object.Get("path").IsUndefined()) {
-    if (!read_array(object.Get("data"), "data", out->n * out->d, pins, &data)) return false;
-    out->data = data.data();
-    return true;
-  }
-  std::string path;
-  int64_t offset = 0;
-  if (!read_string(object.Get("path"), "path", &path) || !read_integer(object.Get("offset"), "offset", 0, int64_t{1} << 53, &offset)) return false;
-  *keep = std::make_shared<MappedFile>();
-  Status status = MappedFile::open(path, keep->get());
-  const std::string_view bytes = (*keep)->bytes();
-  const size_t wanted = static_cast<size_t>(out->n) * static_cast<size_t>(out->d) * sizeof(float), first = static_cast<size_t>(offset);
-  if (status.ok() && (offset % 4 != 0 || first > bytes.size() || bytes.size() - first < wanted)) {
-    status = failure(Code::invalid_argument, "Expected %zu bytes of fp32 at an offset divisible by 4 but %s has %zu bytes and the offset is %zu.", wanted, path.c_str(), bytes.size(), first);
-  }
-  out->data = reinterpret_cast<const float*>(bytes.data() + (status.ok() ? first : 0));
-  return succeeded(value.Env(), status);
+// Wraps a task that `create` made; its result is turned into an object by `describe` once it has finished.
+template <typename T, typename Describe> Napi::Value start(Napi::Env env, const Status& created, std::unique_ptr<T>& task, Request& request, Describe describe) {
+  if (!succeeded(env, created)) return env.Undefined();
+  const T* const finished = task.get();
+  return TaskObject::create(env, std::move(task), std::move(request.pins), [finished, describe](Napi::Env e) -> Napi::Value { return describe(e, finished->result()); });
 }
 
 bool read_metric(const Napi::Value& value, Metric* out) {
@@ -82,14 +59,6 @@ bool read_metric(const Napi::Value& value, Metric* out) {
 bool read_optional_boolean(const Napi::Object& object, const char* name, bool* out) {
   const Napi::Value value = object.Get(name);
   return value.IsUndefined() || read_boolean(value, name, out);
-}
-
-template <typename Array, typename T>
-Array copied(Napi::Env env, const std::vector<T>& values) {
-  Array array = Array::New(env, values.size());
-  std::transform(values.begin(), values.end(), array.Data(),
-                 [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
-  return array;
 }
 
 Napi::Value k_means_result(Napi::Env env, const KMeansResult& result) {
@@ -125,33 +94,24 @@ bool read_start(const Napi::Value& value, KMeansStart* out) {
   return false;
 }
 
-// x, request, backend, threads
 Napi::Value k_means(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::shared_ptr<MappedFile> file;
-  MatrixView x;
-  Napi::Object request;
+  Request request;
   KMeansOptions options;
-  std::shared_ptr<Backend> backend;
-  if (!read_matrix(info[0], pins, &file, &x) || !read_object(info[1], "the request", &request) ||
-      !read_integer(request.Get("k"), "k", 1, kLargestCount, &options.k) ||
-      !read_integer(request.Get("maxIterations"), "maxIterations", 0, kLargestCount, &options.max_iterations) ||
-      !read_integer(request.Get("restarts"), "restarts", 1, kLargestCount, &options.restarts) ||
-      !read_uint64(request.Get("seed"), "seed", &options.seed) || !read_start(request.Get("start"), &options.start) ||
-      !read_optional_boolean(request, "spherical", &options.spherical) || !read_optional_boolean(request, "prune", &options.prune) ||
-      !read_optional_boolean(request, "wantSecond", &options.want_second) || !open_backend(info[2], info[3], &backend)) {
-    return env.Undefined();
-  }
   std::span<double> given;
-  const Napi::Value centroids = request.Get("centroids");
-  if (!centroids.IsUndefined() && !read_array(centroids, "centroids", options.k * x.d, pins, &given)) return env.Undefined();
+  if (!read_request(info, &request)) return info.Env().Undefined();
+  const Napi::Object& asked = request.options;
+  if (!read_integer(asked.Get("k"), "k", 1, kLargestCount, &options.k) ||
+      !read_integer(asked.Get("maxIterations"), "maxIterations", 0, kLargestCount, &options.max_iterations) ||
+      !read_integer(asked.Get("restarts"), "restarts", 1, kLargestCount, &options.restarts) || !read_uint64(asked.Get("seed"), "seed", &options.seed) ||
+      !read_start(asked.Get("start"), &options.start) || !read_optional_boolean(asked, "spherical", &options.spherical) ||
+      !read_optional_boolean(asked, "prune", &options.prune) || !read_optional_boolean(asked, "wantSecond", &options.want_second)) {
+    return info.Env().Undefined();
+  }
+  const Napi::Value centroids = asked.Get("centroids");
+  if (!centroids.IsUndefined() && !read_array(centroids, "centroids", options.k * request.x.d, request.pins, &given)) return info.Env().Undefined();
   std::unique_ptr<KMeans> task;
-  if (!succeeded(env, KMeans::create(backend, x, options, centroids.IsUndefined() ? nullptr : given.data(), &task)))
-    return env.Undefined();
-  const KMeans* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins),
-                            [finished](Napi::Env e) { return k_means_result(e, finished->result()); }, std::move(file));
+  const Status created = KMeans::create(request.backend, request.x, options, centroids.IsUndefined() ? nullptr : given.data(), &task);
+  return start(info.Env(), created, task, request, k_means_result);
 }
 
 bool read_first(const Napi::Value& value, KCenterOptions* out) {
@@ -188,37 +148,28 @@ Napi::Value k_center_result(Napi::Env env, const KCenterResult& result, bool wan
   return out;
 }
 
-// x, request, backend, threads
 Napi::Value k_center(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::shared_ptr<MappedFile> file;
-  MatrixView x;
-  Napi::Object request;
+  Request request;
   KCenterOptions options;
-  std::shared_ptr<Backend> backend;
-  if (!read_matrix(info[0], pins, &file, &x) || !read_object(info[1], "the request", &request) ||
-      !read_integer(request.Get("k"), "k", 0, kLargestCount, &options.k) || !read_first(request.Get("first"), &options) ||
-      !read_boolean(request.Get("excludeTaken"), "excludeTaken", &options.exclude_taken) ||
-      !read_boolean(request.Get("wantNearest"), "wantNearest", &options.want_nearest) ||
-      (!request.Get("metric").IsUndefined() && !read_metric(request.Get("metric"), &options.metric)) ||
-      !open_backend(info[2], info[3], &backend)) {
-    return env.Undefined();
+  if (!read_request(info, &request)) return info.Env().Undefined();
+  const Napi::Object& asked = request.options;
+  if (!read_integer(asked.Get("k"), "k", 0, kLargestCount, &options.k) || !read_first(asked.Get("first"), &options) ||
+      !read_boolean(asked.Get("excludeTaken"), "excludeTaken", &options.exclude_taken) ||
+      !read_boolean(asked.Get("wantNearest"), "wantNearest", &options.want_nearest) ||
+      (!asked.Get("metric").IsUndefined() && !read_metric(asked.Get("metric"), &options.metric))) {
+    return info.Env().Undefined();
   }
-  const Napi::Value warm_start = request.Get("warmStart");
+  const Napi::Value warm_start = asked.Get("warmStart");
   if (!warm_start.IsUndefined()) {
     Pins copied_now;
     std::span<int32_t> rows;
-    if (!read_array(warm_start, "warmStart", -1, copied_now, &rows)) return env.Undefined();
+    if (!read_array(warm_start, "warmStart", -1, copied_now, &rows)) return info.Env().Undefined();
     options.warm_start.assign(rows.begin(), rows.end());
   }
   const bool want_nearest = options.want_nearest;
   std::unique_ptr<KCenterTask> task;
-  if (!succeeded(env, k_center_task(backend, x, std::move(options), &task))) return env.Undefined();
-  const KCenterTask* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished, want_nearest](Napi::Env e) {
-    return k_center_result(e, finished->result(), want_nearest);
-  }, std::move(file));
+  const Status created = k_center_task(request.backend, request.x, std::move(options), &task);
+  return start(info.Env(), created, task, request, [want_nearest](Napi::Env env, const KCenterResult& result) { return k_center_result(env, result, want_nearest); });
 }
 
 Napi::Value pca_result(Napi::Env env, const PcaResult& result) {
@@ -232,120 +183,56 @@ Napi::Value pca_result(Napi::Env env, const PcaResult& result) {
   return out;
 }
 
-// x, request, backend, threads
 Napi::Value pca(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::shared_ptr<MappedFile> file;
-  MatrixView x;
-  Napi::Object request;
+  Request request;
   PcaOptions options;
-  std::shared_ptr<Backend> backend;
-  if (!read_matrix(info[0], pins, &file, &x) || !read_object(info[1], "the request", &request) ||
-      !read_integer(request.Get("components"), "components", 1, kLargestCount, &options.components) ||
-      !read_number(request.Get("targetVariance"), "targetVariance", &options.target_variance) ||
-      !open_backend(info[2], info[3], &backend)) {
-    return env.Undefined();
+  if (!read_request(info, &request) || !read_integer(request.options.Get("components"), "components", 1, kLargestCount, &options.components) ||
+      !read_number(request.options.Get("targetVariance"), "targetVariance", &options.target_variance)) {
+    return info.Env().Undefined();
   }
   std::unique_ptr<Pca> task;
-  if (!succeeded(env, Pca::create(backend, x, options, &task))) return env.Undefined();
-  const Pca* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins),
-                            [finished](Napi::Env e) { return pca_result(e, finished->result()); }, std::move(file));
+  const Status created = Pca::create(request.backend, request.x, options, &task);
+  return start(info.Env(), created, task, request, pca_result);
 }
 
-// x, request, backend, threads
+Napi::Value neighbours_result(Napi::Env env, const NeighbourResult& result) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("indices", copied<Napi::Int32Array>(env, result.indices));
+  out.Set("distances", copied<Napi::Float32Array>(env, result.distances));
+  return out;
+}
+
 Napi::Value nearest_neighbours(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::shared_ptr<MappedFile> file;
-  MatrixView x;
-  Napi::Object request;
+  Request request;
   NeighbourOptions options;
-  std::shared_ptr<Backend> backend;
-  if (!read_matrix(info[0], pins, &file, &x) || !read_object(info[1], "the request", &request) ||
-      !read_integer(request.Get("k"), "k", 1, kLargestCount, &options.k) || !read_metric(request.Get("metric"), &options.metric) ||
-      !open_backend(info[2], info[3], &backend)) {
-    return env.Undefined();
+  if (!read_request(info, &request) || !read_integer(request.options.Get("k"), "k", 1, kLargestCount, &options.k) ||
+      !read_metric(request.options.Get("metric"), &options.metric)) {
+    return info.Env().Undefined();
   }
   std::unique_ptr<NearestNeighbours> task;
-  if (!succeeded(env, NearestNeighbours::create(backend, x, options, &task))) return env.Undefined();
-  const NearestNeighbours* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) -> Napi::Value {
-    Napi::Object out = Napi::Object::New(e);
-    out.Set("indices", copied<Napi::Int32Array>(e, finished->result().indices));
-    out.Set("distances", copied<Napi::Float32Array>(e, finished->result().distances));
-    return out;
-  }, std::move(file));
+  const Status created = NearestNeighbours::create(request.backend, request.x, options, &task);
+  return start(info.Env(), created, task, request, neighbours_result);
 }
 
-// x, request, backend, threads
+Napi::Value facility_location_result(Napi::Env env, const FacilityLocationResult& result) {
+  Napi::Object out = Napi::Object::New(env);
+  out.Set("order", copied<Napi::Int32Array>(env, result.order));
+  out.Set("gains", copied<Napi::Float64Array>(env, result.gains));
+  out.Set("value", result.value);
+  out.Set("evaluations", static_cast<double>(result.evaluations));
+  return out;
+}
+
 Napi::Value facility_location(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::shared_ptr<MappedFile> file;
-  MatrixView x;
-  Napi::Object request;
+  Request request;
   FacilityLocationOptions options;
-  std::shared_ptr<Backend> backend;
-  if (!read_matrix(info[0], pins, &file, &x) || !read_object(info[1], "the request", &request) ||
-      !read_integer(request.Get("budget"), "budget", 0, kLargestCount, &options.budget) ||
-      !read_metric(request.Get("metric"), &options.metric) || !open_backend(info[2], info[3], &backend)) {
-    return env.Undefined();
+  if (!read_request(info, &request) || !read_integer(request.options.Get("budget"), "budget", 0, kLargestCount, &options.budget) ||
+      !read_metric(request.options.Get("metric"), &options.metric)) {
+    return info.Env().Undefined();
   }
   std::unique_ptr<FacilityLocation> task;
-  if (!succeeded(env, FacilityLocation::create(backend, x, options, &task))) return env.Undefined();
-  const FacilityLocation* finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) -> Napi::Value {
-    Napi::Object out = Napi::Object::New(e);
-    out.Set("order", copied<Napi::Int32Array>(e, finished->result().order));
-    out.Set("gains", copied<Napi::Float64Array>(e, finished->result().gains));
-    out.Set("value", finished->result().value);
-    out.Set("evaluations", static_cast<double>(finished->result().evaluations));
-    return out;
-  }, std::move(file));
-}
-
-// seed, stream, sub, n, count
-Napi::Value permutation(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  uint64_t seed = 0;
-  int64_t stream = 0, sub = 0, n = 0, count = 0;
-  std::vector<int32_t> values;
-  if (!read_uint64(info[0], "seed", &seed) || !read_integer(info[1], "stream", 0, 0xffffffff, &stream) ||
-      !read_integer(info[2], "sub", 0, 0xffffffff, &sub) || !read_integer(info[3], "n", 0, kLargestCount, &n) ||
-      !read_integer(info[4], "count", 0, kLargestCount, &count) ||
-      !succeeded(env, permutation_prefix(RandomStream(seed, static_cast<uint32_t>(stream), static_cast<uint32_t>(sub)), n, count, &values))) {
-    return env.Undefined();
-  }
-  return copied<Napi::Int32Array>(env, values);
-}
-
-// kind, n, d, k
-Napi::Value memory(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  std::string kind;
-  int64_t n = 0, d = 0, k = 0;
-  double bytes = 0;
-  if (!read_string(info[0], "kind", &kind) || !read_integer(info[1], "n", 1, kLargestCount, &n) || !read_integer(info[2], "d", 1, kLargestCount, &d) ||
-      !read_integer(info[3], "k", 0, kLargestCount, &k) || !succeeded(env, selection_memory(kind, n, d, k, &bytes))) {
-    return env.Undefined();
-  }
-  return Napi::Number::New(env, bytes);
-}
-
-// values, k
-Napi::Value top_k_indices(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::span<double> values;
-  int64_t k = 0;
-  std::vector<int64_t> indices;
-  if (!read_array(info[0], "values", -1, pins, &values) || !read_integer(info[1], "k", 0, kLargestCount, &k) ||
-      !succeeded(env, top_k(values.data(), static_cast<int64_t>(values.size()), k, &indices))) {
-    return env.Undefined();
-  }
-  return copied<Napi::Int32Array>(env, indices);
+  const Status created = FacilityLocation::create(request.backend, request.x, options, &task);
+  return start(info.Env(), created, task, request, facility_location_result);
 }
 
 }  // namespace
@@ -356,9 +243,6 @@ void register_selection(Napi::Env env, Napi::Object exports) {
   exports.Set("pcaTask", Napi::Function::New<pca>(env, "pcaTask"));
   exports.Set("nearestNeighboursTask", Napi::Function::New<nearest_neighbours>(env, "nearestNeighboursTask"));
   exports.Set("facilityLocationTask", Napi::Function::New<facility_location>(env, "facilityLocationTask"));
-  exports.Set("selectionMemory", Napi::Function::New<memory>(env, "selectionMemory"));
-  exports.Set("permutationPrefix", Napi::Function::New<permutation>(env, "permutationPrefix"));
-  exports.Set("topK", Napi::Function::New<top_k_indices>(env, "topK"));
 }
 
 }  // namespace mendset::addon

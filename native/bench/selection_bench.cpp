@@ -17,12 +17,13 @@
 #include "cpu/cpu.h"
 #include "cpu/isa.h"
 #include "cpu/kernels.h"
+#include "select/ccs.h"
 #include "select/k_center.h"
 #include "select/k_means.h"
 #include "select/neighbours.h"
 #include "select/pca.h"
 #include "select/permutation.h"
-#include "select/top_k.h"
+#include "select/top_scores.h"
 
 using namespace mendset;
 
@@ -213,12 +214,17 @@ class Bench {
       std::printf("{\"work\":\"%s\",\"n\":%lld,\"k\":%lld,\"seconds\":%.4f}\n", work, static_cast<long long>(kScores), static_cast<long long>(kBest), times[times.size() / 2]);
     };
     time("top-k", [&] {
-      std::vector<int64_t> indices;
-      (void)checked(top_k(values.data(), kScores, kBest, &indices));
+      std::unique_ptr<TopScores> task;
+      (void)(checked(TopScores::create(values, {kBest, true, false, options_.threads}, &task)) && checked(task->run()));
+    });
+    time("ccs", [&] {
+      std::vector<int32_t> labels(values.size());
+      std::unique_ptr<Ccs> task;
+      (void)(checked(Ccs::create(values, {kBest, 0.2, true, 50, false, 1, options_.threads}, labels, &task)) && checked(task->run()));
     });
     time("permutation", [&] {
-      std::vector<int32_t> places;
-      (void)checked(permutation_prefix(RandomStream(3, 2), kScores, kBest, &places));
+      std::unique_ptr<PermutationPrefix> task;
+      (void)(checked(PermutationPrefix::create(RandomStream(3, 2), kScores, kBest, &task)) && checked(task->run()));
     });
   }
 

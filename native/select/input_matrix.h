@@ -31,6 +31,7 @@ class InputMatrix {
   Status load(int64_t first, int64_t last);
 
   const MatrixView& host() const { return view_; }
+  MatrixView given() const { return {given_ != nullptr ? given_ : view_.data, view_.n, view_.d}; }  // the caller's rows
   int64_t n() const { return view_.n; }
   int64_t d() const { return view_.d; }
   const float* device_row(int64_t i) const { return device_ + i * view_.d; }

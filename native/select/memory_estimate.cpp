@@ -21,8 +21,8 @@ Status selection_memory(const std::string& kind, int64_t rows, int64_t columns, 
     const double labels = 4 * n * 6 + 8 * n, results = 4 * n * 2 + 8 * n * 2;
     *bytes = filter + start + labels + results + k * d * 64 + kScratch;
   } else if (kind == "k-center") {
-    const double pool = std::max(2048.0 * 4 * d, 16.0 * (1 << 20)) + 4096.0 * 4 * d + 512.0 * 4 * d;
-    *bytes = n * (4 * 5 + 1 + 4 * 2) + pool + 24 * k + (8 * k <= n ? k * (4 * d + 12) : 0) + kScratch;
+    const double pool = std::max(2048.0 * 4 * d, 16.0 * (1 << 20)) + 512.0 * 4 * d;
+    *bytes = n * (4 * 7 + 1) + pool + 32 * k + kScratch;
   } else if (kind == "pca") {
     *bytes = 8 * d * d * 5 + 8 * n * k + 16 * k * d + kScratch;
   } else if (kind == "nearest-neighbours") {

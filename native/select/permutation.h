@@ -1,18 +1,32 @@
-// The first entries of a Fisher-Yates permutation.
+// Random permutations of int32 indices, the same as the TypeScript RandomStream gives.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "core/random.h"
-#include "core/status.h"
+#include "core/staged_task.h"
 
 namespace mendset {
 
-// Entries 0 .. count-1 of the permutation of 0 .. n-1 that swaps i = n-1 .. 1 with below(i + 1). All draws are needed, whatever the count.
-Status permutation_prefix(RandomStream stream, int64_t n, int64_t count, std::vector<int32_t>* out);
+// The first `count` entries of the Fisher-Yates permutation of 0 .. n-1: for i from n-1 down, swap i with below(i + 1).
+class PermutationPrefix final : public StagedTask {
+ public:
+  static Status create(RandomStream stream, int64_t n, int64_t count, std::unique_ptr<PermutationPrefix>* out);
 
-// Fisher-Yates in place: for i = count-1 .. 1 swap i with below(i + 1).
-void shuffle(RandomStream& stream, int32_t* values, int64_t count);
+  Progress progress() const override;
+  const std::vector<int32_t>& result() const { return values_; }
+
+ private:
+  PermutationPrefix(RandomStream stream, int64_t n, int64_t count) : stream_(stream), n_(n), count_(count) { enter(&PermutationPrefix::fill); }
+  Status fill();
+  Status shuffle();
+
+  RandomStream stream_;
+  const int64_t n_, count_;
+  int64_t left_ = 0;  // entries that are not in their place
+  std::vector<int32_t> values_;
+};
 
 }  // namespace mendset

@@ -7,8 +7,6 @@
 #include "core/random.h"
 #include "select/facility_location.h"
 #include "select/neighbours.h"
-#include "select/permutation.h"
-#include "select/top_k.h"
 #include "test/check.h"
 
 using namespace mendset;
@@ -102,41 +100,10 @@ void facilities() {
   CHECK(FacilityLocation::create(open("cpu", 1), {data.data(), 4, 2}, {5, Metric::cosine, true}, &task).code() == Code::invalid_argument);
 }
 
-void permutations() {
-  for (const int64_t n : {0, 1, 2, 63, 64, 65, 1000}) {
-    std::vector<int32_t> expected(static_cast<size_t>(n)), got;
-    std::iota(expected.begin(), expected.end(), 0);
-    RandomStream stream(9, 2);
-    for (int64_t i = n - 1; i > 0; --i) std::swap(expected[static_cast<size_t>(i)], expected[stream.below(static_cast<uint32_t>(i + 1))]);
-    for (const int64_t count : {int64_t{0}, n / 2, n}) {
-      CHECK(permutation_prefix(RandomStream(9, 2), n, count, &got).ok());
-      CHECK(std::equal(got.begin(), got.end(), expected.begin()) && static_cast<int64_t>(got.size()) == count);
-    }
-  }
-  std::vector<int32_t> got;
-  CHECK(permutation_prefix(RandomStream(9, 2), 3, 4, &got).code() == Code::invalid_argument);
-}
-
-void largest() {
-  for (const int64_t n : {int64_t{1}, int64_t{50}, int64_t{400'000}}) {
-    RandomStream stream(4, 10);
-    std::vector<double> values(static_cast<size_t>(n));
-    for (double& value : values) value = static_cast<double>(stream.below(n > 100 ? 90'000 : 7));
-    std::vector<int64_t> expected(static_cast<size_t>(n)), got;
-    std::iota(expected.begin(), expected.end(), int64_t{0});
-    std::stable_sort(expected.begin(), expected.end(), [&](int64_t a, int64_t b) { return values[static_cast<size_t>(a)] > values[static_cast<size_t>(b)]; });
-    for (const int64_t k : {int64_t{0}, int64_t{1}, n / 50, n / 2, n}) {
-      CHECK(top_k(values.data(), n, k, &got).ok() && static_cast<int64_t>(got.size()) == k && std::equal(got.begin(), got.end(), expected.begin()));
-    }
-  }
-}
-
 }  // namespace
 
 int main() {
-  largest();
   neighbours();
   facilities();
-  permutations();
   return test::finish();
 }

@@ -336,6 +336,17 @@ export class RandomStream {
     return shuffleInPlace(values, this);
   }
 
+  /** `count` entries without replacement, in the order of drawing: the first of `values` after i = 0 .. count-1 were swapped with i + below(length - i). */
+  sample(values: Int32Array, count: number): Int32Array {
+    for (let i = 0; i < count; i++) {
+      const place = i + this.below(values.length - i);
+      const drawn = values[place] as number;
+      values[place] = values[i] as number;
+      values[i] = drawn;
+    }
+    return values.subarray(0, count);
+  }
+
   /** 0 .. n-1 shuffled. */
   permutation(n: number): Int32Array {
     return permutation(n, this);

@@ -4,22 +4,11 @@
  */
 import type { NativeTask } from './binding.ts';
 
-export interface NativeArrayMatrix {
+export interface NativeMatrix {
   readonly data: Float32Array;
   readonly rows: number;
   readonly columns: number;
 }
-
-/** Row-major little-endian fp32 inside a file, which is mapped read-only while the task lives: rows come in as passes reach them. */
-export interface NativeMappedMatrix {
-  readonly path: string;
-  /** in bytes, divisible by 4 */
-  readonly offset: number;
-  readonly rows: number;
-  readonly columns: number;
-}
-
-export type NativeMatrix = NativeArrayMatrix | NativeMappedMatrix;
 
 export type NativeMetric = 'euclidean' | 'cosine';
 
@@ -158,6 +147,45 @@ export interface NativePcaResult {
   readonly projected: Float32Array;
 }
 
+export interface NativeCcsRequest {
+  readonly budget: number;
+  /** share of the finite scores that goes first; lowered where less than the budget would remain */
+  readonly beta: number;
+  /** the end that goes */
+  readonly hard: 'high' | 'low';
+  readonly strata: number;
+  /** leave out scores that are not finite; false: stop at the first */
+  readonly dropBad: boolean;
+  /** stream 4, sub = stratum */
+  readonly seed: bigint;
+}
+
+export interface NativeCcsResult {
+  /** the score that stopped it, or -1; nothing else is then filled in */
+  readonly firstBad: number;
+  /** fewer finite scores than the budget stop it as well */
+  readonly finite: number;
+  readonly removed: number;
+  /** one per stratum */
+  readonly quotas: Int32Array;
+  /** strata ascending, then the order of drawing */
+  readonly indices: Int32Array;
+}
+
+export interface NativeTopScoresRequest {
+  readonly count: number;
+  readonly end: 'high' | 'low';
+  /** pass over scores that are not finite; false: stop at the first */
+  readonly dropBad: boolean;
+}
+
+export interface NativeTopScoresResult {
+  /** the score that stopped it, or -1; there are then no indices */
+  readonly firstBad: number;
+  readonly finite: number;
+  readonly indices: Int32Array;
+}
+
 export interface NativeSelection {
   kMeansTask(
     x: NativeMatrix,
@@ -194,24 +222,11 @@ export interface NativeSelection {
     k: number,
   ): number;
   /** The first `count` entries of the Fisher-Yates permutation of 0 .. n-1 from stream(seed, stream, sub), as RandomStream.permutation gives. */
-  permutationPrefix(seed: bigint, stream: number, sub: number, n: number, count: number): Int32Array;
-  /**
-   * Equal-width strata of finite scores without the first `removed` by (value, lowest index) from one end. Fills members [n - removed], by
-   * stratum and ascending inside, and labels [n], -1 where left out; returns the places [strata + 1] where strata end (one stratum where
-   * all kept scores are equal).
-   */
-  scoreStrata(
-    scores: Float64Array,
-    removed: number,
-    end: 'high' | 'low',
-    strata: number,
-    members: Int32Array,
-    labels: Int32Array,
-  ): Int32Array;
+  permutationTask(seed: bigint, stream: number, sub: number, n: number, count: number): NativeTask & { result(): Int32Array };
+  /** Coverage-centric selection; fills labels [n] with the stratum of every record, -1 where it was left out. Scores and labels are borrowed. */
+  ccsTask(scores: Float64Array, labels: Int32Array, request: NativeCcsRequest, threads: number): NativeTask & { result(): NativeCcsResult };
+  /** The best so many finite scores by (value, lowest index) from one end. */
+  topScoresTask(scores: Float64Array, request: NativeTopScoresRequest, threads: number): NativeTask & { result(): NativeTopScoresResult };
   /** A part of a file as memory whose pages are read when touched; null where the platform or the runtime cannot. Not to be written to. */
   mapFile(path: string, offset: number, bytes: number): ArrayBuffer | null;
-  /** Shuffles every stratum of `members` in place, one stream for all, and returns the first quotas[s] of each. */
-  drawWithin(members: Int32Array, ends: Int32Array, quotas: Int32Array, seed: bigint, stream: number): Int32Array;
-  /** The min(k, n) largest values by (value, lowest index). */
-  topK(values: Float64Array, k: number): Int32Array;
 }

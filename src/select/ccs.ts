@@ -1,12 +1,12 @@
 import { MendsetError } from '../core/errors.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
-import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
 import { addon } from '../native/addon.ts';
 import { callNative } from '../native/native-error.ts';
+import { runTask } from '../native/run-task.ts';
 import { type Choice, defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
-import { finiteIndices, type NonFinite } from './rank.ts';
-import type { Preset, Selector } from './selector.ts';
+import { finiteIndices, NATIVE_FROM, type NonFinite, nonFiniteScore } from './rank.ts';
+import type { Preset, SelectOptions, Selector } from './selector.ts';
 import { equalWidthStrata, paperToxicityBins } from './strata.ts';
 import { waterFill } from './water-fill.ts';
 import { withoutExtremes } from './without-extremes.ts';
@@ -64,36 +64,19 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
     n: number,
     budget: number,
     seed: number | bigint,
-    { signal }: RunOptions,
+    run: SelectOptions,
   ): Promise<Choice> {
+    const wanted = beta ?? defaultBeta(budget, n);
+    const plan = { scores, budget, wanted, hard, strata, nonFinite, what: `${score} score`, seed };
+    const drawn = n < NATIVE_FROM ? drawPlainly(plan) : await drawNatively(plan, run);
     const warnings: string[] = [];
-    // The engine gives the same strata and draws; it wants finite scores, and loading it costs more than small windows.
-    const large = n >= NATIVE_FROM && allFinite(scores);
-    const usable = large ? null : finiteIndices(scores, nonFinite, `${score} score`);
-    const usableCount = usable?.length ?? n;
-    if (budget > usableCount) {
-      throw new MendsetError(
-        'invalid-argument',
-        `Expected a budget of at most ${usableCount} records with a finite ${score} score but received ${budget}.`,
+    if (drawn.removed < Math.floor(wanted * drawn.usable + 1e-9)) {
+      warnings.push(
+        `beta was lowered from ${wanted} to ${drawn.removed / drawn.usable} because fewer than ${budget} records would remain.`,
       );
     }
-    const wanted = beta ?? defaultBeta(budget, n);
-    let removed = Math.floor(wanted * usableCount + 1e-9);
-    if (usableCount - removed < budget) {
-      removed = usableCount - budget;
-      warnings.push(`beta was lowered from ${wanted} to ${removed / usableCount} because fewer than ${budget} records would remain.`);
-    }
-    await turn(signal);
-    const { members, ends, labels } =
-      usable === null ? strataNatively(scores, removed, hard, strata) : strataOf(scores, usable, removed, hard, strata);
-    if (ends.length === 2 && strata > 1) warnings.push('All scores are equal: there is one stratum and the choice is random.');
-    const sizes = Array.from(ends.subarray(1), (end, b) => end - (ends[b] as number));
-    const quotas = Int32Array.from(waterFill(budget, sizes));
-    await turn(signal);
-    const indices = large
-      ? callNative(() => addon().drawWithin(members, ends, quotas, BigInt.asUintN(64, BigInt(seed)), STREAM_IDS.ccs))
-      : drawWithin(members, ends, quotas, new RandomStream(seed, STREAM_IDS.ccs));
-    return { clusters: labels, quotas, indices, scores, dropped: n - usableCount, warnings };
+    if (drawn.quotas.length === 1 && strata > 1) warnings.push('All scores are equal: there is one stratum and the choice is random.');
+    return { clusters: drawn.labels, quotas: drawn.quotas, indices: drawn.indices, scores, dropped: n - drawn.usable, warnings };
   }
 
   function choosePaper(scores: Float64Array, budget: number, seed: number | bigint): Choice {
@@ -110,39 +93,59 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
   }
 }
 
-/** Windows from which on the native engine sorts and draws. */
-const NATIVE_FROM = 1 << 16;
+interface Plan {
+  readonly scores: Float64Array;
+  readonly budget: number;
+  /** share of the usable records to remove */
+  readonly wanted: number;
+  readonly hard: 'high' | 'low';
+  readonly strata: number;
+  readonly nonFinite: NonFinite;
+  readonly what: string;
+  readonly seed: number | bigint;
+}
 
-interface Strata {
-  /** by stratum, ascending inside */
-  readonly members: Int32Array;
-  /** [strata + 1] places in members */
-  readonly ends: Int32Array;
+interface Drawn {
+  readonly usable: number;
+  readonly removed: number;
   /** [n] stratum of every record; -1 when it was left out */
   readonly labels: Int32Array;
+  readonly quotas: Int32Array;
+  readonly indices: Int32Array;
 }
 
-function strataOf(scores: Float64Array, usable: Int32Array, removed: number, hard: 'high' | 'low', count: number): Strata {
-  const bins = equalWidthStrata(scores, withoutExtremes(scores, usable, removed, hard), count);
-  const ends = new Int32Array(bins.length + 1);
-  for (const [b, bin] of bins.entries()) ends[b + 1] = (ends[b] as number) + bin.length;
-  const members = new Int32Array(usable.length - removed);
-  for (const [b, bin] of bins.entries()) members.set(bin, ends[b]);
-  return { members, ends, labels: inBins(bins, scores.length) };
-}
-
-function strataNatively(scores: Float64Array, removed: number, hard: 'high' | 'low', count: number): Strata {
-  const members = new Int32Array(scores.length - removed);
+async function drawNatively({ scores, budget, wanted, hard, strata, nonFinite, what, seed }: Plan, run: SelectOptions): Promise<Drawn> {
   const labels = new Int32Array(scores.length);
-  const ends = callNative(() => addon().scoreStrata(scores, removed, hard, count, members, labels));
-  return { members, ends, labels };
+  const request = { budget, beta: wanted, hard, strata, dropBad: nonFinite === 'drop', seed: BigInt.asUintN(64, BigInt(seed)) };
+  const task = callNative(() => addon().ccsTask(scores, labels, request, run.threads ?? 0));
+  const { firstBad, finite, removed, quotas, indices } = await runTask(task, 'ccs', { ...run, result: () => task.result() });
+  if (firstBad >= 0) throw nonFiniteScore(what, firstBad, scores[firstBad] as number);
+  requireUsable(budget, finite, what);
+  return { usable: finite, removed, labels, quotas, indices };
 }
 
-/** A shuffled stratum's first q members are a uniform sample without replacement. */
-function drawWithin(members: Int32Array, ends: Int32Array, quotas: Int32Array, source: RandomStream): Int32Array {
-  const drawn: number[] = [];
-  for (const [b, quota] of quotas.entries()) drawn.push(...source.shuffle(members.subarray(ends[b], ends[b + 1])).subarray(0, quota));
-  return Int32Array.from(drawn);
+/** The same step by step, for small windows and as the judge of the engine. */
+function drawPlainly({ scores, budget, wanted, hard, strata, nonFinite, what, seed }: Plan): Drawn {
+  const usable = finiteIndices(scores, nonFinite, what);
+  requireUsable(budget, usable.length, what);
+  const removed = Math.min(Math.floor(wanted * usable.length + 1e-9), usable.length - budget);
+  const bins = equalWidthStrata(scores, withoutExtremes(scores, usable, removed, hard), strata);
+  const quotas = waterFill(
+    budget,
+    bins.map((bin) => bin.length),
+  );
+  const labels = inBins(bins, scores.length);
+  const indices = bins.flatMap((bin, b) => [...new RandomStream(seed, STREAM_IDS.ccs, b).sample(bin, quotas[b] as number)]);
+  return { usable: usable.length, removed, labels, quotas: Int32Array.from(quotas), indices: Int32Array.from(indices) };
+}
+
+function requireUsable(budget: number, usable: number, what: string): void {
+  if (budget > usable) {
+    throw new MendsetError(
+      'invalid-argument',
+      `Expected a budget of at most ${usable} records with a finite ${what} but received ${budget}.`,
+    );
+  }
 }
 
 /** [n] the stratum of every record; -1 when it was left out before. */
@@ -150,17 +153,4 @@ function inBins(bins: readonly ArrayLike<number>[], n: number): Int32Array {
   const clusters = new Int32Array(n).fill(-1);
   for (const [b, bin] of bins.entries()) for (let at = 0; at < bin.length; at++) clusters[bin[at] as number] = b;
   return clusters;
-}
-
-/** Lets the event loop run between two pieces of work. */
-async function turn(signal: AbortSignal | undefined): Promise<void> {
-  await new Promise((resolve) => setImmediate(resolve));
-  throwIfAborted(signal);
-}
-
-/** 0 x is NaN for NaN and infinity alone. */
-function allFinite(values: Float64Array): boolean {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += 0 * (values[i] as number);
-  return sum === 0;
 }

@@ -1,8 +1,11 @@
 import { MendsetError } from '../core/errors.ts';
+import { addon } from '../native/addon.ts';
+import { callNative } from '../native/native-error.ts';
+import { runTask } from '../native/run-task.ts';
 import { defineSelector, requireInteger, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
-import { finiteIndices, type NonFinite, rankAscending, rankDescending } from './rank.ts';
-import type { Preset, Selector } from './selector.ts';
+import { finiteIndices, NATIVE_FROM, type NonFinite, nonFiniteScore, rankAscending, rankDescending } from './rank.ts';
+import type { Preset, SelectOptions, Selector } from './selector.ts';
 
 export interface GrandOptions<S extends DifficultyScore = 'gradientNorm'> {
   readonly preset?: Preset | undefined;
@@ -33,22 +36,36 @@ export function grand<S extends DifficultyScore = 'gradientNorm'>(options: Grand
     preset,
     needs: [feature],
     parameters: { score, offset, nonFinite },
-    async choose({ n, budget, features }, _options, timed) {
+    async choose({ n, budget, features }, options, timed) {
       const scores = features[feature] as Float64Array;
-      const usable = finiteIndices(scores, nonFinite, `${score} score`);
-      const count = preset === 'paper' ? Math.floor(usable.length / 2) : budget;
-      if (offset + count > usable.length) {
+      const [ranked, usable] = await timed('choosing', () => rank(scores, budget, options));
+      const count = preset === 'paper' ? Math.floor(usable / 2) : budget;
+      if (offset + count > usable) {
         throw new MendsetError(
           'invalid-argument',
-          `Expected offset + budget of at most ${usable.length} scored records but received ${offset} + ${count}: lower the budget or the offset.`,
+          `Expected offset + budget of at most ${usable} scored records but received ${offset} + ${count}: lower the budget or the offset.`,
         );
       }
-      const ranked = await timed('choosing', () => (hardSideOf(score) === 'high' ? rankDescending : rankAscending)(scores, usable));
       const warnings =
         count === budget
           ? []
           : [`The paper preset of grand chooses half of the scored records, ${count}, whatever the budget (${budget}).`];
-      return { indices: Int32Array.from(ranked.slice(offset, offset + count)), scores, dropped: n - usable.length, warnings };
+      return { indices: ranked.slice(offset, offset + count), scores, dropped: n - usable, warnings };
     },
   });
+
+  /** The hardest usable records first, as many as can be asked for, and how many are usable. */
+  async function rank(scores: Float64Array, budget: number, options: SelectOptions): Promise<[Int32Array, number]> {
+    const what = `${score} score`;
+    const end = hardSideOf(score);
+    if (scores.length < NATIVE_FROM) {
+      const usable = finiteIndices(scores, nonFinite, what);
+      return [(end === 'high' ? rankDescending : rankAscending)(scores, usable), usable.length];
+    }
+    const count = Math.min(scores.length, preset === 'paper' ? Math.floor(scores.length / 2) : offset + budget);
+    const task = callNative(() => addon().topScoresTask(scores, { count, end, dropBad: nonFinite === 'drop' }, options.threads ?? 0));
+    const { firstBad, finite, indices } = await runTask(task, 'grand', { ...options, result: () => task.result() });
+    if (firstBad >= 0) throw nonFiniteScore(what, firstBad, scores[firstBad] as number);
+    return [indices, finite];
+  }
 }

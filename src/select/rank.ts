@@ -75,12 +75,17 @@ export function finiteIndices(scores: Float64Array, nonFinite: NonFinite, what: 
   for (let i = 0; i < scores.length; i++) {
     const score = scores[i] as number;
     if (Number.isFinite(score)) finite[count++] = i;
-    else if (nonFinite === 'error') {
-      throw new MendsetError(
-        'non-finite',
-        `Expected a finite ${what} for every record but record ${i} has ${score}: fix it, or pass nonFinite: 'drop' to leave such records out.`,
-      );
-    }
+    else if (nonFinite === 'error') throw nonFiniteScore(what, i, score);
   }
   return count === scores.length ? finite : finite.slice(0, count);
 }
+
+export function nonFiniteScore(what: string, record: number, score: number): MendsetError {
+  return new MendsetError(
+    'non-finite',
+    `Expected a finite ${what} for every record but record ${record} has ${score}: fix it, or pass nonFinite: 'drop' to leave such records out.`,
+  );
+}
+
+/** Windows from which on the native engine ranks, draws and cuts: the results are equal, and loading it costs more than small windows. */
+export const NATIVE_FROM: number = 1 << 16;
