@@ -40,6 +40,14 @@ Progress NearestNeighbours::progress() const {
   return {n + n * static_cast<double>(candidate_) + static_cast<double>(row_) * static_cast<double>(std::min(kCandidates, x_.n() - candidate_)), total, false};
 }
 
+// A row without direction counts as orthogonal to all others, 1 - 0 away from them: with a squared length of 1 its squared distance is 2.
+Status NearestNeighbours::set_zero_rows_apart() {
+  std::vector<float> norms(static_cast<size_t>(x_.n()));
+  MS_TRY(x_norms_.download(norms.data(), norms.size() * sizeof(float)));
+  for (float& norm : norms) norm = norm == 0 ? 1 : norm;
+  return x_norms_.upload(norms.data(), norms.size() * sizeof(float));
+}
+
 Status NearestNeighbours::advance() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
   if (phase_ == Phase::check) {
@@ -49,6 +57,7 @@ Status NearestNeighbours::advance() {
     if (row_ < n) return {};
     MS_TRY(x_.open(backend_, options_.metric));
     MS_TRY(row_norms(backend_, x_, &x_norms_));
+    if (options_.metric == Metric::cosine) MS_TRY(set_zero_rows_apart());
     MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(n * k) * sizeof(float), &distances_));
     MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(n * k) * sizeof(int32_t), &indices_));
     result_.distances.assign(static_cast<size_t>(n * k), std::numeric_limits<float>::infinity());

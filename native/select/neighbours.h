@@ -33,6 +33,7 @@ class NearestNeighbours final : public Task {
   enum class Phase { check, search, finished };
   NearestNeighbours() = default;
   Status advance();
+  Status set_zero_rows_apart();
 
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;

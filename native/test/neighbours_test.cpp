@@ -64,6 +64,16 @@ void neighbours() {
       }
     }
   }
+  // Rows of length 0 are 1 away from every row, each other included, so that they come after whatever points the same way at all.
+  const std::vector<float> zeros{0, 0, 1, 0, 0, 0, 1, 1, -1, 0};
+  for (const char* backend : {"plain", "cpu"}) {
+    std::unique_ptr<NearestNeighbours> around;
+    CHECK(NearestNeighbours::create(open(backend, 1), {zeros.data(), 5, 2}, {4, Metric::cosine}, &around).ok() && around->run().ok());
+    const NeighbourResult& got = around->result();
+    for (size_t q = 0; q < 4; ++q) CHECK(got.distances[q] == 1 && got.distances[8 + q] == 1);
+    CHECK((std::vector<int32_t>(got.indices.begin() + 4, got.indices.begin() + 8) == std::vector<int32_t>{3, 0, 2, 4}));
+    CHECK(got.distances[5] == 1 && got.distances[6] == 1 && got.distances[7] == 2);
+  }
   const std::vector<float> data = rows(4, 2, 0, 1);
   std::unique_ptr<NearestNeighbours> task;
   CHECK(NearestNeighbours::create(open("plain", 1), {data.data(), 4, 2}, {4, Metric::cosine}, &task).code() == Code::invalid_argument);

@@ -93,7 +93,7 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
   }
 }
 
-interface Plan {
+export interface CcsPlan {
   readonly scores: Float64Array;
   readonly budget: number;
   /** share of the usable records to remove */
@@ -105,7 +105,7 @@ interface Plan {
   readonly seed: number | bigint;
 }
 
-interface Drawn {
+export interface CcsDraw {
   readonly usable: number;
   readonly removed: number;
   /** [n] stratum of every record; -1 when it was left out */
@@ -114,7 +114,10 @@ interface Drawn {
   readonly indices: Int32Array;
 }
 
-async function drawNatively({ scores, budget, wanted, hard, strata, nonFinite, what, seed }: Plan, run: SelectOptions): Promise<Drawn> {
+export async function drawNatively(
+  { scores, budget, wanted, hard, strata, nonFinite, what, seed }: CcsPlan,
+  run: SelectOptions,
+): Promise<CcsDraw> {
   const labels = new Int32Array(scores.length);
   const request = { budget, beta: wanted, hard, strata, dropBad: nonFinite === 'drop', seed: BigInt.asUintN(64, BigInt(seed)) };
   const task = callNative(() => addon().ccsTask(scores, labels, request, run.threads ?? 0));
@@ -125,7 +128,7 @@ async function drawNatively({ scores, budget, wanted, hard, strata, nonFinite, w
 }
 
 /** The same step by step, for small windows and as the judge of the engine. */
-function drawPlainly({ scores, budget, wanted, hard, strata, nonFinite, what, seed }: Plan): Drawn {
+export function drawPlainly({ scores, budget, wanted, hard, strata, nonFinite, what, seed }: CcsPlan): CcsDraw {
   const usable = finiteIndices(scores, nonFinite, what);
   requireUsable(budget, usable.length, what);
   const removed = Math.min(Math.floor(wanted * usable.length + 1e-9), usable.length - budget);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PythonRandom, RandomStream } from '../../../src/core/random.ts';
-import { ccs, defaultBeta } from '../../../src/select/ccs.ts';
+import { ccs, defaultBeta, drawNatively, drawPlainly } from '../../../src/select/ccs.ts';
 import { grand } from '../../../src/select/grand.ts';
 import { random } from '../../../src/select/random.ts';
 import { selectIndices } from '../../../src/select/select.ts';
@@ -109,24 +109,55 @@ describe('selectIndices', () => {
   });
 });
 
-describe('ccs in a large window', () => {
-  const n = 70_000; // sorted and drawn by the engine; one record dropped: by TypeScript
+describe('large windows, computed by the engine', () => {
+  const n = 70_000;
+  const stream = new RandomStream(5, 2);
+  const uniform = Float64Array.from({ length: n }, () => stream.uniform());
+  const withNaN = uniform.map((value, i) => (i % 7 === 3 ? Number.NaN : value));
+
   it.each([
-    ['high', 'gradientNorm', (u: number) => u ** 3],
-    ['low', 'margin', (u: number) => u - 0.5],
-    ['ties', 'loss', (u: number) => Math.floor(5 * u)],
-    ['equal', 'loss', () => 2],
-  ] as const)('%s: the same as the plain form', async (_name, score, map) => {
-    const stream = new RandomStream(5, 2);
-    const scores = Float64Array.from({ length: n }, () => map(stream.uniform()));
-    const features = { scores, gradientNorms: scores };
-    const selector = ccs({ score, beta: 0.15, nonFinite: 'drop' });
-    const native = await selector.select({ n, budget: 9000, seed: 7, features });
-    const longer = Float64Array.from([...scores, Number.NaN]);
-    const plain = await selector.select({ n: n + 1, budget: 9000, seed: 7, features: { scores: longer, gradientNorms: longer } });
-    expect(plain.dropped).toBe(1);
-    expect(native.indices).toEqual(plain.indices);
-    expect(native.clusters).toEqual(plain.clusters?.slice(0, n));
-    expect(native.quotas).toEqual(plain.quotas);
+    ['high', uniform.map((u) => u ** 3), 'high', 0.15],
+    ['low', uniform.map((u) => u - 0.5), 'low', 0.15],
+    ['ties', uniform.map((u) => Math.floor(5 * u)), 'high', 0.3],
+    ['equal', uniform.map(() => 2), 'high', 0.3],
+    ['nothing removed', uniform, 'high', 0],
+    ['beta too large', uniform, 'low', 0.99],
+    ['not finite', withNaN, 'high', 0.2],
+  ] as const)('ccs, %s: the same as the plain form', async (_name, scores, hard, wanted) => {
+    const plan = { scores, budget: 9000, wanted, hard, strata: 50, nonFinite: 'drop', what: 'score', seed: 7n } as const;
+    const plain = drawPlainly(plan);
+    expect(plain.indices).toHaveLength(9000);
+    for (const threads of [1, 3]) expect(await drawNatively(plan, { threads })).toEqual(plain);
+  });
+  it('ccs refuses what is not finite and too few usable records', async () => {
+    const features = { scores: withNaN };
+    const input = { n, budget: 100, seed: 1, features };
+    await expect(ccs({ score: 'given' }).select(input)).rejects.toMatchObject({
+      code: 'non-finite',
+      message: expect.stringContaining('record 3 has NaN'),
+    });
+    await expect(ccs({ score: 'given', nonFinite: 'drop' }).select({ ...input, budget: n })).rejects.toThrow(
+      /at most 60000 records with a finite given score/,
+    );
+  });
+  it.each(['gradientNorm', 'margin'] as const)('grand by %s: the same as a full sort', async (score) => {
+    const features = { scores: withNaN, gradientNorms: withNaN };
+    const { indices, dropped } = await grand({ score, offset: 10, nonFinite: 'drop' }).select({ n, budget: 500, seed: 0, features });
+    const usable = [...withNaN.keys()].filter((i) => i % 7 !== 3);
+    const sign = score === 'margin' ? 1 : -1;
+    usable.sort((a, b) => sign * ((withNaN[a] as number) - (withNaN[b] as number)) || a - b);
+    expect([...indices]).toEqual(usable.slice(10, 510));
+    expect(dropped).toBe(10_000);
+    await expect(grand({ score }).select({ n, budget: 500, seed: 0, features })).rejects.toMatchObject({ code: 'non-finite' });
+  });
+  it.each([
+    ['ccs', (signal: AbortSignal) => ccs({ score: 'given' }).select({ n, budget: 10, seed: 1, features: { scores: uniform } }, { signal })],
+    [
+      'grand',
+      (signal: AbortSignal) => grand({ score: 'given' }).select({ n, budget: 10, seed: 1, features: { scores: uniform } }, { signal }),
+    ],
+    ['random', (signal: AbortSignal) => random().select({ n, budget: 10, seed: 1, features: {} }, { signal })],
+  ] as const)('%s stops at once when it was aborted', async (_name, run) => {
+    await expect(run(AbortSignal.abort())).rejects.toMatchObject({ code: 'aborted' });
   });
 });
