@@ -70,7 +70,7 @@ void neighbours() {
     std::unique_ptr<NearestNeighbours> around;
     CHECK(NearestNeighbours::create(open(backend, 1), {zeros.data(), 5, 2}, {4, Metric::cosine}, &around).ok() && around->run().ok());
     const NeighbourResult& got = around->result();
-    for (size_t q = 0; q < 4; ++q) CHECK(got.distances[q] == 1 && got.distances[8 + q] == 1);
+    for (size_t q = 0; q < 4; ++q) CHECK(std::abs(got.distances[q] - 1) < 1e-6f && std::abs(got.distances[8 + q] - 1) < 1e-6f);
     CHECK((std::vector<int32_t>(got.indices.begin() + 4, got.indices.begin() + 8) == std::vector<int32_t>{3, 0, 2, 4}));
     CHECK(got.distances[5] == 1 && got.distances[6] == 1 && got.distances[7] == 2);
   }
