@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 4
+#define MS_BACKEND_ABI 5
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
