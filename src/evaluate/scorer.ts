@@ -4,7 +4,7 @@ import type { RunOptions } from '../core/run-options.ts';
 export interface ScorerIdentity {
   readonly name: string;
   readonly version: string;
-  /** SHA-256 of the weights or of the scores file */
+  /** SHA-256 of all that decides a score: the weights with tokenizer and labels, or the scores file */
   readonly weightsHash: string;
   readonly labels: readonly string[];
   readonly activation: 'sigmoid' | 'softmax' | 'none';
@@ -14,4 +14,6 @@ export interface ScorerIdentity {
 export interface ToxicityScorer {
   readonly identity: ScorerIdentity;
   score(texts: readonly string[], options?: RunOptions): Promise<(Readonly<Record<string, number>> | null)[]>;
+  /** Releases what the scorer holds, e.g. the weights of a classifier. Idempotent. */
+  dispose?(): void;
 }

@@ -84,7 +84,7 @@ export async function select<F extends FeatureKind>(
     warnings: [...warnings, ...selection.warnings],
     ids: selection.ids ?? [],
     poolHash,
-    modelHash: (options.embeddings?.model ?? options.model)?.hash ?? null,
+    modelHash: (options.embeddings?.encoder ?? options.embeddings?.model ?? options.model)?.hash ?? null,
     phases: [...phases, ...ownPhases(selection)],
     featureFlops,
   };

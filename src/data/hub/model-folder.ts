@@ -76,13 +76,31 @@ const tokenizer: Wanted = {
   },
 };
 
+const onnx: Wanted = {
+  choose(files, repository) {
+    if (!files.includes('onnx/model.onnx'))
+      throw new MendsetError('not-found', `Expected onnx/model.onnx in ${repository} but it is not there; name a model in ONNX form.`);
+    return files.filter((file) => tokenizerFiles.test(file) || /^onnx\/model\.onnx(_data)?$/.test(file));
+  },
+  async missing(folder) {
+    const lacking: string[] = [];
+    for (const file of ['config.json', 'tokenizer.json', 'onnx/model.onnx']) if (!(await isThere(folder, file))) lacking.push(file);
+    return lacking;
+  },
+};
+
+/** What is wanted of a model: all that the engine reads, its tokenizer, or its ONNX form. */
+export type ModelPart = 'model' | 'tokenizer' | 'onnx';
+
+const wantedOf: Readonly<Record<ModelPart, Wanted>> = { model, tokenizer, onnx };
+
 /**
  * The folder that a model is named by: a path stands for itself, `hf:owner/name[@revision]` for its snapshot in the cache of the Hub,
- * which is fetched when it is not there. `part` says whether weights are wanted.
+ * which is fetched when it is not there. `part` says what of it is wanted.
  */
-export async function modelFolder(path: string, options: FetchOptions & { readonly part?: 'model' | 'tokenizer' } = {}): Promise<string> {
+export async function modelFolder(path: string, options: FetchOptions & { readonly part?: ModelPart } = {}): Promise<string> {
   if (!isHubName(path)) return path;
   if (parseHubName(path).kind === 'dataset')
     throw new MendsetError('invalid-argument', `Expected a model but '${path}' names a data set; write hf:owner/name.`);
-  return fetchSnapshot(path, options.part === 'tokenizer' ? tokenizer : model, options);
+  return fetchSnapshot(path, wantedOf[options.part ?? 'model'], options);
 }
