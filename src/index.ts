@@ -9,9 +9,10 @@ export { type BuildPoolOptions, buildPool } from './data/build-pool.ts';
 export { type NpyArray, type NpyData, type NpyDtype, readNpy, readNpyIds, readNpyMatrix, readNpyVector, writeNpy } from './data/npy.ts';
 export { type EmbeddingBlock, type ReadEmbeddingsOptions, readEmbeddings } from './data/read-embeddings.ts';
 export { type PairSet, type ReadPairsOptions, readPairs } from './data/read-pairs.ts';
-export { type PromptRecord, type PromptSet, readPrompts } from './data/read-prompts.ts';
-export { readLambada, readTextRows, readTexts, type TextRows, type TextSet } from './data/read-texts.ts';
+export { type PromptRecord, type PromptSet, type ReadPromptsOptions, readPrompts } from './data/read-prompts.ts';
+export { type ReadTextsOptions, readLambada, readTextRows, readTexts, type TextRows, type TextSet } from './data/read-texts.ts';
 export type { PairRecord, Pool } from './data/record.ts';
+export type { ColumnNames } from './data/rows.ts';
 export { builtinScorer } from './evaluate/builtin-scorer.ts';
 export { compareEvaluations, type EvaluationComparison, type FigureDifference } from './evaluate/compare-evaluations.ts';
 export { type EvaluateOptions, type EvaluationResult, evaluate, type Figure } from './evaluate/evaluate.ts';
@@ -52,6 +53,7 @@ export { type Completion, type GenerateOptions, type GradientNorms, LanguageMode
 export type { BackendName, LoadOptions } from './model/load-weights.ts';
 export { mergeAdapter } from './model/merge-adapter.ts';
 export type { Pooling, SentenceConfig } from './model/sentence-config.ts';
+export { SentenceEncoder } from './model/sentence-encoder.ts';
 export { type ClassifierConfig, SequenceClassifier } from './model/sequence-classifier.ts';
 export { completionSequence, pack, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
 export { type StepMemoryOptions, type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
@@ -135,4 +137,4 @@ export type { RunStudyOptions, StudyProgress, StudySummary } from './study/run-s
 export { type PoolSelection, type SelectFromPoolOptions, select } from './study/select-records.ts';
 export { runStudy } from './study/study.ts';
 export { loadTokenizer } from './tokenizer/load.ts';
-export type { Tokenizer } from './tokenizer/tokenizer.ts';
+export type { EncodeOptions, Tokenizer } from './tokenizer/tokenizer.ts';

@@ -35,13 +35,26 @@ const columnsOption = option(
   'which column of the data is meant by a field, e.g. prompt=question,chosen=answer',
 );
 
+/** For commands that rate texts. */
+const scorerOptions = [
+  option(
+    '--scorer <name>',
+    'who rates toxicity: builtin (default), a scores file, a BERT or RoBERTa classifier (a folder or hf:owner/name), or onnx:FOLDER for @huggingface/transformers',
+  ),
+  option('--scorer-label <name>', 'the label of the classifier that means toxicity, where its labels do not say'),
+];
+
 const selectOptions = [
   option('--pool <files...>', 'repair records: JSON lines, CSV, TSV or Parquet; files, folders or hf:datasets/owner/name/file'),
   columnsOption,
   option('--method <name>', SELECT_METHODS.join(', ')),
   option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
   option('--model <dir>', 'model for embeddings and gradient norms: a folder or hf:owner/name[@revision]'),
-  option('--encoder <dir>', 'another model for the embeddings'),
+  option(
+    '--encoder <dir>',
+    'another model for the embeddings: a sentence encoder (BERT, RoBERTa, MiniLM) or a language model; a folder or hf:owner/name',
+  ),
+  ...scorerOptions,
   option(
     '--embeddings <file>',
     'your own embeddings [records, features]: F.npy, F.safetensors[#tensor] or F.parquet[#column]; then no model and no pool is needed',
@@ -123,10 +136,11 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--data <files...>', 'records; they may be pre-tokenised (prompt_ids, completion_ids)'),
       columnsOption,
       option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)'),
+      option('--encoder <dir>', 'sentence encoder for --what embedding instead of the model: a folder or hf:owner/name'),
       option('--text <name>', 'chosen (default) or rejected: the completion that is scored'),
       option('--tokens <name>', 'completion (default) or all: the tokens that count'),
       option('--norm <name>', 'global (default) or sum-of-tensors: what a gradient norm is'),
-      option('--scorer <file>', 'toxicity scores file; default the built-in scorer'),
+      ...scorerOptions,
       option('--out <file>', '.jsonl: one object for each record; .npy: one array, for a single name'),
     ],
     load: () => import('./commands/score.ts'),
@@ -160,7 +174,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--seeds <n>', 'generation seeds of --rtp, each with all samples; default 1'),
       option('--max-new-tokens <n>', 'of a toxicity continuation; default 20'),
       option('--limit <n>', 'only the first n prompts and texts'),
-      option('--scorer <file>', 'toxicity scores file; default the built-in scorer'),
+      ...scorerOptions,
       option('--preset <name>', 'principled (default) or paper'),
       option('--out <file.json>', 'every figure with its convention'),
     ],

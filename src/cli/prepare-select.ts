@@ -5,6 +5,8 @@ import { readNpyIds, readNpyVector } from '../data/npy.ts';
 import { readEmbeddings, splitEmbeddingsPath } from '../data/read-embeddings.ts';
 import { type PairSet, readPairs } from '../data/read-pairs.ts';
 import { loadScorer } from '../evaluate/load-scorer.ts';
+import type { ToxicityScorer } from '../evaluate/scorer.ts';
+import { loadEmbedder } from '../features/embedder.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import { resolveBudget } from '../select/budget.ts';
 import { selectIndices } from '../select/select.ts';
@@ -14,6 +16,7 @@ import type { SelectorConfig } from '../study/config.ts';
 import { makeSelector } from '../study/make-selector.ts';
 import { ownPhases, select, selectionSummary } from '../study/select-records.ts';
 import type { CommandContext } from './command-context.ts';
+import { readScorer } from './read-scorer.ts';
 import { readSelector } from './read-selector.ts';
 import { METHOD_OPTIONS, SELECT_METHODS } from './select-methods.ts';
 
@@ -51,6 +54,7 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
     groups: options.text('groups'),
   };
   const columns = options.columns('columns');
+  const scorer = await readScorer(options);
   const memoryLimit = options.bytes('memoryLimit');
   const selector = method && (await options.attempt(() => makeSelector(config, boundaryRatio)));
   const needs: readonly FeatureKind[] = selector?.needs ?? [];
@@ -125,22 +129,25 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
       const complete =
         needs.length > 0 && needs.every((kind) => kind !== 'gradientNorms' && kind !== 'toxicity' && given[kind] !== undefined);
       if (!pairs || complete) return selectGiven(config, boundaryRatio, { n: count, budget, seed }, given, pairs, runOptions);
-      const load = (directory: string | undefined) =>
-        directory === undefined ? undefined : LanguageModel.load(directory, { ...run, backend: shared.backend, threads: shared.threads });
+      const loading = { ...run, backend: shared.backend, threads: shared.threads };
       const wantsModel = needsModel || (needsEmbeddings && embeddings === undefined && paths.encoder === undefined);
-      const model = wantsModel ? await load(paths.model) : undefined;
-      const encoder = needsEmbeddings && embeddings === undefined ? await load(paths.encoder) : undefined;
+      const model = wantsModel && paths.model !== undefined ? await LanguageModel.load(paths.model, loading) : undefined;
+      const embedder = needsEmbeddings && embeddings === undefined ? await loadEmbedder(paths.encoder, loading) : undefined;
+      let opened: ToxicityScorer | undefined;
       try {
         const norm = config.method === 'grand' ? config.norm : undefined;
         const selection = await select(pairs, makeSelector(config, boundaryRatio), {
           budget,
           seed,
           model,
-          embeddings: { model: encoder ?? model, matrix: embeddings },
+          embeddings: { model: embedder?.model ?? model, encoder: embedder?.encoder, matrix: embeddings },
           ...(norm ? { gradientNorms: { norm } } : {}),
           ...(scores && config.method !== 'random' ? { scores: { values: scores } } : {}),
           ...(groups ? { groups: { values: groups.ids } } : {}),
-          scorer: () => loadScorer('builtin'),
+          scorer: async () => {
+            opened = await loadScorer(scorer ?? 'builtin', loading);
+            return opened;
+          },
           ...runOptions,
         });
         return {
@@ -152,7 +159,9 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
         };
       } finally {
         model?.dispose();
-        encoder?.dispose();
+        embedder?.model?.dispose();
+        embedder?.encoder?.dispose();
+        opened?.dispose?.();
       }
     },
   };

@@ -22,8 +22,9 @@ export interface CellGroup {
   readonly cells: readonly CellResult[];
 }
 
-/** Groups finished cells over seeds, in the order of their first appearance. */
+/** Groups finished cells over seeds, in the order of their first appearance; every table is made of these, so scorers never mix. */
 export function groupCells(results: readonly CellResult[]): CellGroup[] {
+  requireComparable(results);
   const groups = new Map<string, CellResult[]>();
   for (const cell of results) {
     if (cell.status !== 'done') continue;

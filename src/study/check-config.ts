@@ -60,6 +60,7 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
         : raw.normal.file === undefined
           ? { generate: raw.normal.generate as number }
           : { file: raw.normal.file },
+    ...(raw.encoder === undefined ? {} : { encoder: raw.encoder }),
     selectors: selectors as SelectorConfig[],
     repairs,
     proportions: raw.proportions,
@@ -73,6 +74,7 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
       runningText: runningText ? { ...runningText, window: runningText.window ?? null, stride: runningText.stride ?? null } : null,
       lastWord: lastWord ? { ...lastWord, limit: lastWord.limit ?? null } : null,
       scorer: raw.evaluation.scorer,
+      ...(raw.evaluation.scorerLabel === undefined ? {} : { scorerLabel: raw.evaluation.scorerLabel }),
       bootstrapSeed: raw.evaluation.bootstrapSeed,
       samples: raw.evaluation.samples,
     },

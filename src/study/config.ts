@@ -136,6 +136,8 @@ export interface EvaluationConfig {
   readonly lastWord: { readonly file: string; readonly name: string; readonly limit: number | null } | null;
   /** `builtin`, or a file of scores computed elsewhere */
   readonly scorer: string;
+  /** The label of a classifier that means toxicity, where its labels do not say */
+  readonly scorerLabel?: string | undefined;
   readonly bootstrapSeed: number;
   /** Completions kept in samples/ for each cell */
   readonly samples: number;
@@ -157,6 +159,8 @@ export interface StudyConfig {
   };
   /** Ordinary texts for KL terms: a file, or so many samples from each unrepaired model */
   readonly normal: { readonly file: string } | { readonly generate: number } | null;
+  /** Embeds the records instead of each model: a folder or hf:owner/name */
+  readonly encoder?: string | undefined;
   readonly selectors: readonly SelectorConfig[];
   readonly repairs: readonly RepairConfig[];
   readonly proportions: readonly number[];

@@ -7,6 +7,7 @@ import type { RunOptions } from '../core/run-options.ts';
 import type { PairRecord, Pool } from '../data/record.ts';
 import type { EvaluationResult } from '../evaluate/evaluate.ts';
 import { evaluate } from '../evaluate/evaluate.ts';
+import { type Embedder, loadEmbedder } from '../features/embedder.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import type { BackendName } from '../model/load-weights.ts';
 import { engineInfo } from '../native/engine-info.ts';
@@ -48,6 +49,7 @@ export class EngineExecutor implements StudyExecutor {
   readonly #inputs: StudyInputs;
   readonly #options: EngineExecutorOptions;
   #resident: { name: string; model: LanguageModel; references: ReferenceCache } | null = null;
+  #embedder: Embedder | null = null;
   #machine: Machine | null = null;
 
   constructor(inputs: StudyInputs, options: EngineExecutorOptions) {
@@ -134,7 +136,24 @@ export class EngineExecutor implements StudyExecutor {
     }
   }
 
+  /** The study's encoder, loaded once for all its models. */
+  async #embedderOfStudy(options: RunOptions): Promise<Embedder> {
+    this.#embedder ??= await loadEmbedder(this.#inputs.config.encoder, {
+      backend: this.#options.backend,
+      threads: this.#options.threads,
+      ...options,
+    });
+    return this.#embedder;
+  }
+
   dispose(): void {
+    this.#embedder?.encoder?.dispose();
+    this.#embedder?.model?.dispose();
+    this.#embedder = null;
+    this.#releaseModel();
+  }
+
+  #releaseModel(): void {
     this.#resident?.model.dispose();
     this.#resident?.references.dispose();
     this.#resident = null;
@@ -142,7 +161,7 @@ export class EngineExecutor implements StudyExecutor {
 
   async #load(config: ModelConfig, options: RunOptions): Promise<{ model: LanguageModel; references: ReferenceCache }> {
     if (this.#resident?.name === config.name) return this.#resident;
-    this.dispose();
+    this.#releaseModel();
     // the plan keeps paths as they were written, the inputs have them absolute
     const { path } = this.#inputs.config.models.find((m) => m.name === config.name) as ModelConfig;
     const model = await LanguageModel.load(path, { backend: this.#options.backend, threads: this.#options.threads, ...options });
@@ -203,6 +222,7 @@ export class EngineExecutor implements StudyExecutor {
       budget: { fraction: cell.proportion },
       seed: cell.seed as number,
       model,
+      embeddings: await this.#embedderOfStudy(options),
       cacheDirectory: join(this.#options.directory, 'cache'),
       ...(config.method === 'grand' && config.norm ? { gradientNorms: { norm: config.norm } } : {}),
       scorer: this.#inputs.scorer ?? undefined,

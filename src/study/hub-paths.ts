@@ -16,6 +16,7 @@ export async function withFetchedPaths(config: StudyConfig, options: RunOptions)
     ...config,
     models,
     pool: { ...config.pool, files },
+    ...(config.encoder === undefined ? {} : { encoder: await model(config.encoder) }),
     normal: config.normal && 'file' in config.normal ? { file: await data(config.normal.file) } : config.normal,
     evaluation: {
       ...config.evaluation,

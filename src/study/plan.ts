@@ -9,6 +9,8 @@ export interface StudyFacts {
   readonly modelHashes: Readonly<Record<string, string>>;
   /** SHA-256 of the normal texts, prompts, running text, last-word texts and scorer, where configured */
   readonly fileHashes: Readonly<Record<string, string>>;
+  /** SHA-256 of the encoder's folder, where the study names one */
+  readonly encoderHash?: string | undefined;
   /** By data seed: hash and size of the shuffled window; for `window: auto` of all training records */
   readonly pools: Readonly<Record<number, WindowFacts>>;
   /** The same by `seed:window` for windows that an override names */
@@ -79,6 +81,9 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
       seed: place.seed,
       poolHash,
       window,
+      // another encoder or scorer chooses another subset
+      encoder: selector.method === 'random' ? undefined : facts.encoderHash,
+      scorer: byToxicity(selector) ? facts.fileHashes['scorer'] : undefined,
       // with an automatic window the subset depends on how long this repair's full run lasts
       repair: window === 'auto' ? place.repair : undefined,
     };
@@ -132,6 +137,12 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
     }
   }
   return { config, facts, cells: [...cells.values()] };
+}
+
+/** Whether a selector ranks by toxicity, and so by the study's scorer. */
+export function byToxicity(selector: SelectorConfig): boolean {
+  if (selector.method === 'ccs') return (selector.score ?? 'toxicity') === 'toxicity';
+  return 'score' in selector && selector.score === 'toxicity';
 }
 
 /** Where a file lies does not decide a figure, what it holds does. */

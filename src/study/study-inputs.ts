@@ -1,17 +1,17 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
-import { sha256File, sha256Files } from '../core/hash.ts';
+import { sha256File, sha256Files, sha256Hex } from '../core/hash.ts';
 import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
 import { buildPool } from '../data/build-pool.ts';
 import { type PairSet, readPairs } from '../data/read-pairs.ts';
 import { type PromptRecord, readPrompts } from '../data/read-prompts.ts';
 import { readLambada, readTextRows, readTexts } from '../data/read-texts.ts';
 import type { Pool } from '../data/record.ts';
-import { loadScorer } from '../evaluate/load-scorer.ts';
+import { loadScorer, scorerSpec } from '../evaluate/load-scorer.ts';
 import type { ToxicityScorer } from '../evaluate/scorer.ts';
 import type { StudyConfig } from './config.ts';
-import { type StudyFacts, windowKey } from './plan.ts';
+import { byToxicity, type StudyFacts, windowKey } from './plan.ts';
 
 /** Everything a study reads, checked and in memory, except the models. */
 export interface StudyInputs {
@@ -72,12 +72,9 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   const prompts = toxicity && limited(await attempt(async () => (await readPrompts(toxicity.prompts, options)).prompts), toxicity.limit);
   const runningText = running && (await attempt(async () => (await readTextRows(running.file, options)).rows));
   const lastWord = last && limited(await attempt(async () => (await readLambada(last.file, options)).texts), last.limit);
-  const needsScorer =
-    toxicity !== null ||
-    config.selectors.some((s) => s.method === 'ccs' && (s.score ?? 'toxicity') === 'toxicity') ||
-    config.selectors.some((s) => 'score' in s && s.score === 'toxicity');
+  const needsScorer = toxicity !== null || config.selectors.some(byToxicity);
   const scorer = needsScorer
-    ? await attempt(() => loadScorer(evaluation.scorer === 'builtin' ? 'builtin' : { scoresFile: evaluation.scorer }))
+    ? await attempt(async () => loadScorer(await scorerSpec(evaluation.scorer, evaluation.scorerLabel), options))
     : null;
 
   const modelHashes: Record<string, string> = {};
@@ -85,6 +82,8 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
     const hash = await attempt(() => modelHash(model.path));
     if (hash !== null) modelHashes[model.name] = hash;
   }
+  const { encoder } = config;
+  const encoderHash = encoder === undefined ? null : await attempt(() => embedderHash(encoder));
   const fileHashes: Record<string, string> = {};
   const hashFile = async (key: string, path: string | undefined) => {
     const hash = path === undefined ? null : await attempt(() => sha256File(path));
@@ -106,6 +105,7 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   const facts: StudyFacts = {
     modelHashes,
     fileHashes,
+    ...(encoderHash === null ? {} : { encoderHash }),
     pools: Object.fromEntries(config.seeds.map((seed) => [seed, sizes[windowKey(seed, pool.window)] as (typeof sizes)[string]])),
     ...(windows.length > 1 ? { windows: sizes } : {}),
   };
@@ -122,4 +122,13 @@ export async function modelHash(directory: string): Promise<string> {
   if (!names.some((n) => n.endsWith('.safetensors')))
     throw new MendsetError('not-found', `Expected model.safetensors (or shards) in the model folder '${directory}' but there is none.`);
   return sha256Files(names.map((name) => join(directory, name)));
+}
+
+/** SHA-256 over everything of an encoder's folder that decides a vector: configuration, modules, tokenizer and weights, by file name. */
+async function embedderHash(directory: string): Promise<string> {
+  const names = (await readdir(directory, { recursive: true })).map((name) => name.replaceAll('\\', '/'));
+  const used = names.filter((name) => /^(\d+_\w+\/)?[^/]+\.(json|txt|safetensors)$/.test(name)).sort();
+  if (used.length === 0)
+    throw new MendsetError('not-found', `Expected an encoder in the folder '${directory}' but it has no files of one.`);
+  return sha256Hex([JSON.stringify(used), await sha256Files(used.map((name) => join(directory, name)))]);
 }

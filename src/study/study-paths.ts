@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { pathKind } from '../core/files.ts';
 import { packageRoot } from '../core/package-root.ts';
 import { isHubName, parseHubName } from '../data/hub/hub-name.ts';
+import { withScorerPath } from '../evaluate/load-scorer.ts';
 import type { StudyConfig } from './config.ts';
 import { pathName } from './config-issues.ts';
 import type { YamlFile } from './yaml-file.ts';
@@ -22,13 +23,14 @@ export function withAbsolutePaths(config: StudyConfig, configFile: string): Stud
     ...config,
     models: config.models.map((m) => ({ ...m, path: at(m.path) })),
     pool: { ...config.pool, files: config.pool.files.map(at) },
+    ...(config.encoder === undefined ? {} : { encoder: at(config.encoder) }),
     normal: config.normal && 'file' in config.normal ? { file: at(config.normal.file) } : config.normal,
     evaluation: {
       ...config.evaluation,
       toxicity: toxicity && { ...toxicity, prompts: at(toxicity.prompts) },
       runningText: runningText && { ...runningText, file: at(runningText.file) },
       lastWord: lastWord && { ...lastWord, file: at(lastWord.file) },
-      scorer: scorer === 'builtin' ? scorer : at(scorer),
+      scorer: withScorerPath(scorer, at),
     },
   };
 }
@@ -53,7 +55,9 @@ export async function pathProblems(file: YamlFile): Promise<string[]> {
   shorthand(['evaluation', 'toxicity'], 'prompts', 'file');
   shorthand(['evaluation', 'runningText'], 'file', 'file');
   shorthand(['evaluation', 'lastWord'], 'file', 'file');
-  if (at(file.value, ['evaluation', 'scorer']) !== 'builtin') add(['evaluation', 'scorer'], 'file');
+  add(['encoder'], 'folder');
+  const scorer = at(file.value, ['evaluation', 'scorer']);
+  if (typeof scorer === 'string' && scorer !== 'builtin') wanted.push([scorer.replace(/^onnx:/, ''), 'any', ['evaluation', 'scorer']]);
   const problems: string[] = [];
   for (const [path, kind, keys] of wanted) {
     if (typeof path !== 'string' || path.trim() === '') continue;

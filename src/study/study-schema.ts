@@ -54,6 +54,7 @@ export interface RawStudy {
   readonly demo: boolean;
   readonly models: readonly { readonly name?: string | undefined; readonly path: string }[];
   readonly pool: StudyConfig['pool'];
+  readonly encoder?: string | undefined;
   readonly normal?: { readonly file?: string | undefined; readonly generate?: number | undefined } | undefined;
   readonly selectors: readonly (Omit<SelectorConfig, 'name'> & { readonly name?: string | undefined })[];
   readonly repairs: readonly RawRepair[];
@@ -69,6 +70,7 @@ export interface RawStudy {
     readonly runningText?: { file: string; name: string; window?: number | 'model' | undefined; stride?: number | undefined } | undefined;
     readonly lastWord?: { file: string; name: string; limit?: number | undefined } | undefined;
     readonly scorer: string;
+    readonly scorerLabel?: string | undefined;
     readonly bootstrapSeed: number;
     readonly samples: number;
   };
@@ -104,6 +106,9 @@ export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
     dedupe: word(['none', 'exact'] as const).default('none'),
   }),
   normal: normalSchema.describe('Ordinary texts for KL terms: a file, or a number of samples from each unrepaired model').optional(),
+  encoder: text('a folder (or hf:owner/name)')
+    .describe('Sentence encoder or language model that embeds the records for every selector, instead of each model')
+    .optional(),
   selectors: listOf('selectors', selectorSchema).describe('Selection methods, by name or with options'),
   repairs: listOf('repairs', repairSchema).describe('Repair methods, by name or with options'),
   proportions: listOf('proportions', number({ above: 0, max: 1 }))
@@ -150,7 +155,10 @@ export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
     )
       .describe('Texts whose last word is predicted')
       .optional(),
-    scorer: text('"builtin" or a scores file').default('builtin'),
+    scorer: text('"builtin", a scores file, or a classifier')
+      .describe('Who rates toxicity: builtin, a scores file, a BERT or RoBERTa classifier (a folder or hf:owner/name), or onnx:FOLDER')
+      .default('builtin'),
+    scorerLabel: text('a label').describe('The label of the classifier that means toxicity, where its labels do not say').optional(),
     bootstrapSeed: count().default(0),
     samples: count().describe('Completions kept of each cell, for reading').default(50),
   }),

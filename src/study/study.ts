@@ -22,5 +22,6 @@ export async function runStudy(
     return await runPlannedStudy(plan, executor, options);
   } finally {
     executor.dispose();
+    inputs.scorer?.dispose?.();
   }
 }

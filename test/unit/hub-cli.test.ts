@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { readPairs } from '../../src/data/read-pairs.ts';
 import { LanguageModel } from '../../src/model/language-model.ts';
+import { bpeToTokenizerJson, trainBpe } from '../../src/tokenizer/train-bpe.ts';
 import { type HubRepository, HubServer } from '../hub-server.ts';
 import { cli, errors } from './cli-fixture.ts';
 
@@ -28,7 +29,9 @@ beforeAll(async () => {
   vi.stubEnv('HF_HUB_CACHE', join(root, 'hub'));
   vi.stubEnv('HF_TOKEN', '');
   vi.stubEnv('HF_HUB_OFFLINE', '');
-  server.repositories.set('o/tiny', await repository(tiny('tiny-gpt2')));
+  const bytes = JSON.stringify(bpeToTokenizerJson(trainBpe([], 256), '<|endoftext|>'));
+  const whole = await repository(tiny('tiny-gpt2'));
+  server.repositories.set('o/tiny', { ...whole, files: { ...whole.files, 'tokenizer.json': bytes } });
   server.repositories.set('o/sharded', await repository(tiny('tiny-gpt2-sharded')));
   server.repositories.set('datasets/o/pairs', { files: { 'train.csv': 'question,good,bad\nWhy?,yes,no\nWhen?,now,never\n' } });
 });

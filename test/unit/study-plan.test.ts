@@ -42,6 +42,20 @@ describe('study plan', () => {
     expect(selections.size).toBe(2 * 2 * 4);
   });
 
+  it('another encoder or scorer chooses other subsets, where they are used', () => {
+    const yaml = YAML.replace('[random, k-center, saps]', '[random, k-center, { method: ccs, score: toxicity }]');
+    const keys = (selector: string, change: Partial<StudyFacts>) =>
+      planStudy(config(yaml), { ...FACTS, ...change })
+        .cells.filter((cell) => cell.selector === selector)
+        .map((cell) => cell.selectionKey);
+    const scorer = { fileHashes: { ...FACTS.fileHashes, scorer: 'other' } };
+    const encoder = { encoderHash: 'e' };
+    expect(keys('random', encoder)).toEqual(keys('random', {}));
+    expect(keys('k-center', encoder)).not.toEqual(keys('k-center', {}));
+    expect(keys('k-center', scorer)).toEqual(keys('k-center', {}));
+    expect(keys('ccs', scorer)).not.toEqual(keys('ccs', {}));
+  });
+
   it('keys change with what decides the figures and only with that', () => {
     const keys = (c: StudyConfig, f: StudyFacts = FACTS) => planStudy(c, f).cells.map((cell) => cell.key);
     const before = keys(config());

@@ -9,6 +9,7 @@ import { encodePrompts } from '../../evaluate/prompts.ts';
 import { LanguageModel } from '../../model/language-model.ts';
 import { textTable } from '../../report/text-table.ts';
 import type { CommandContext } from '../command-context.ts';
+import { readScorer } from '../read-scorer.ts';
 
 const INPUTS = ['prompts', 'rtp', 'wikitext', 'lambada', 'tokenIds'] as const;
 
@@ -18,7 +19,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   if (INPUTS.every((name) => !options.has(name)))
     options.problem('Expected at least one of --prompts, --rtp, --wikitext, --lambada, --token-ids, but none is given.');
   const columns = options.columns('columns');
-  const scorerPath = options.text('scorer');
+  const scorerSpec = await readScorer(options);
   const out = options.text('out');
   const window = options.countOr('window', ['model'] as const, 2);
   const stride = options.count('stride', 1);
@@ -33,7 +34,6 @@ export async function run({ options, shared, signal, progress, result }: Command
     options.problem(`Expected --stride of at most the window of ${window} but received ${stride}.`);
   await options.input(directory, 'folder', 'model');
   for (const name of INPUTS) await options.input(paths[name], 'file', name);
-  await options.input(scorerPath, 'file', 'scorer');
   await options.output(out, 'file', 'out');
   const onProgress = (event: ProgressEvent) => progress.update(event);
   const readable = options.problems.length === 0;
@@ -46,7 +46,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const tokenIds = await read(paths.tokenIds, async (p) => (await readNpyIds(p)).ids);
   const scorer =
     readable && (prompts || rtp)
-      ? await options.attempt(() => loadScorer(scorerPath === undefined ? 'builtin' : { scoresFile: scorerPath }))
+      ? await options.attempt(() => loadScorer(scorerSpec, { backend: shared.backend, threads: shared.threads, signal, onProgress }))
       : undefined;
   options.finish();
 
@@ -78,6 +78,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     signal,
     onProgress,
   });
+  scorer?.dispose?.();
   if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(evaluation, null, 2)}\n`);
   for (const warning of evaluation.warnings) progress.log(`warning: ${warning}`);
   const rows = evaluation.figures.map((f) => [

@@ -6,10 +6,12 @@ import { readPairs } from '../../data/read-pairs.ts';
 import type { PairRecord } from '../../data/record.ts';
 import { loadScorer } from '../../evaluate/load-scorer.ts';
 import { computeFeatures } from '../../features/compute-features.ts';
+import { type Embedder, loadEmbedder } from '../../features/embedder.ts';
 import { chosenSequences } from '../../features/record-sequences.ts';
 import { LanguageModel } from '../../model/language-model.ts';
 import { textScoring } from '../../study/select-records.ts';
 import type { CommandContext } from '../command-context.ts';
+import { readScorer } from '../read-scorer.ts';
 
 const WHATS = ['loss', 'gradient-norm', 'el2n', 'margin', 'embedding', 'toxicity'] as const;
 type What = (typeof WHATS)[number];
@@ -28,6 +30,7 @@ interface ScoreRequest {
   readonly appendEos: boolean;
   readonly tokens: 'completion' | 'all';
   readonly norm: 'global' | 'sum-of-tensors';
+  readonly embedder: Embedder;
   readonly scorer: Awaited<ReturnType<typeof loadScorer>> | undefined;
 }
 
@@ -36,7 +39,8 @@ type ScoreColumns = Partial<Record<What, readonly (number | null | Float32Array)
 
 export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
   const what = options.someOf('what', WHATS, ['loss']);
-  const needsModel = what.some((w) => w !== 'toxicity');
+  const needsModel = what.some((w) => w !== 'toxicity' && !(w === 'embedding' && options.has('encoder')));
+  if (!what.includes('embedding')) options.refuse(['encoder'], 'without --what embedding');
   const directory = needsModel ? options.required('model', 'to name a model folder') : options.text('model');
   const data = options.texts('data');
   if (!options.has('data')) options.problem('Expected --data to name the records, but it is missing.');
@@ -44,7 +48,8 @@ export async function run({ options, shared, signal, progress, result }: Command
   const tokens = options.oneOf('tokens', ['completion', 'all'] as const, 'completion');
   const norm = options.oneOf('norm', ['global', 'sum-of-tensors'] as const, 'global');
   const columnNames = options.columns('columns');
-  const scorerPath = options.text('scorer');
+  const scorerSpec = await readScorer(options);
+  const encoderPath = options.text('encoder');
   const out = options.text('out');
   if (out === undefined && !shared.json) options.problem('Expected --out to name a .jsonl or .npy file, or --json, but neither is given.');
   if (out !== undefined && !/\.(jsonl|npy)$/.test(out)) options.problem(`Expected --out to end in .jsonl or .npy but received "${out}".`);
@@ -52,23 +57,23 @@ export async function run({ options, shared, signal, progress, result }: Command
     options.problem(`Expected a single --what for a .npy file but received ${what.join(', ')}; use .jsonl for several.`);
   await options.input(directory, 'folder', 'model');
   for (const path of data) await options.input(path, 'any', 'data');
-  await options.input(scorerPath, 'file', 'scorer');
+  await options.input(encoderPath, 'folder', 'encoder');
   await options.output(out, 'file', 'out');
   const onProgress = (event: ProgressEvent) => progress.update(event);
+  const loading = { backend: shared.backend, threads: shared.threads, signal, onProgress };
   const readable = options.problems.length === 0;
   const pairs = readable ? await options.attempt(() => readPairs(data, { signal, columns: columnNames, onProgress })) : undefined;
-  const scorer =
-    readable && what.includes('toxicity')
-      ? await options.attempt(() => loadScorer(scorerPath === undefined ? 'builtin' : { scoresFile: scorerPath }))
-      : undefined;
+  const scorer = readable && what.includes('toxicity') ? await options.attempt(() => loadScorer(scorerSpec, loading)) : undefined;
   const records = await options.attempt(() => (pairs?.records ?? []).map((r) => (side === 'chosen' ? r : rejectedAsChosen(r))));
   options.finish();
 
-  using model = needsModel
-    ? await LanguageModel.load(directory as string, { backend: shared.backend, threads: shared.threads, signal, onProgress })
-    : null;
-  const request: ScoreRequest = { what, records: records ?? [], appendEos: pairs?.appendEos ?? false, tokens, norm, scorer };
+  using model = needsModel ? await LanguageModel.load(directory as string, loading) : null;
+  const embedder = await loadEmbedder(encoderPath, loading);
+  const request: ScoreRequest = { what, embedder, records: records ?? [], appendEos: pairs?.appendEos ?? false, tokens, norm, scorer };
   const columns = await computeScores(request, model, { signal, onProgress });
+  embedder.encoder?.dispose();
+  embedder.model?.dispose();
+  scorer?.dispose?.();
   const rows = request.records.map((r, i) => ({
     id: r.id,
     ...Object.fromEntries(
@@ -89,6 +94,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     {
       model: directory ?? null,
       modelHash: model?.hash ?? null,
+      encoderHash: (embedder.encoder ?? embedder.model)?.hash ?? null,
       scorer: scorer?.identity ?? null,
       tokens,
       norm,
@@ -102,7 +108,7 @@ export async function run({ options, shared, signal, progress, result }: Command
 }
 
 async function computeScores(
-  { what, records, appendEos, tokens, norm, scorer }: ScoreRequest,
+  { what, records, appendEos, tokens, norm, scorer, embedder }: ScoreRequest,
   model: LanguageModel | null,
   run: RunOptions,
 ): Promise<ScoreColumns> {
@@ -119,8 +125,9 @@ async function computeScores(
     });
     columns['gradient-norm'] = [...(gradientNorms?.values ?? [])].map((v) => (Number.isFinite(v) ? v : null));
   }
-  if (model && what.includes('embedding')) {
-    const { embeddings } = await computeFeatures({ records, appendEos }, ['embeddings'], { model, ...run });
+  if (what.includes('embedding')) {
+    const by = { model: embedder.model ?? model ?? undefined, encoder: embedder.encoder };
+    const { embeddings } = await computeFeatures({ records, appendEos }, ['embeddings'], { embeddings: by, ...run });
     if (embeddings) {
       const { data, columns: d } = embeddings.values;
       columns.embedding = records.map((_, i) => data.subarray(i * d, (i + 1) * d));
