@@ -87,7 +87,11 @@ export async function repair(
   const everySteps = options.checkpoint?.everySteps ?? DEFAULT_EVERY_STEPS;
   const write = async () => {
     addReference();
-    await folder?.write(model, trainer, state);
+    try {
+      await folder?.write(model, trainer, state);
+    } catch (error) {
+      throw withLastState(error, folder, state);
+    }
   };
   let stoppedBecause: RepairResult['stoppedBecause'];
   try {
@@ -106,9 +110,9 @@ export async function repair(
     if (code === 'aborted' && state.step > 0) await write();
     if (code !== 'non-finite') throw error;
     // an earlier state is from before the trouble, so it stays
-    if (folder && !folder.written && state.step > 0) await write();
+    if (folder && folder.writtenStep === null && state.step > 0) await write();
     if (state.best) trainer.restore();
-    throw withConsequences(error as MendsetError, state, options.checkpoint?.directory, folder?.written ?? false);
+    throw withConsequences(error as MendsetError, state, options.checkpoint?.directory, folder !== null && folder.writtenStep !== null);
   } finally {
     await log?.close();
   }
@@ -137,6 +141,18 @@ export async function repair(
     resumedAt,
     sourceHash,
     warnings,
+  });
+}
+
+/** A state that could not be written, with the one that is still there. */
+function withLastState(error: unknown, folder: RunStateFolder | null, state: RunState): unknown {
+  if (!(error instanceof MendsetError) || error.code !== 'io' || !folder) return error;
+  const kept =
+    folder.writtenStep === null
+      ? 'there is no earlier state'
+      : `the state of step ${folder.writtenStep} is kept in ${folder.directory}: free some space there and resume`;
+  return new MendsetError('io', `${error.message.replace(/\.$/, '')}; the run stopped after step ${state.step}, ${kept}.`, {
+    cause: error,
   });
 }
 

@@ -95,9 +95,9 @@ export class RunStateFolder {
     this.#fingerprint = fingerprint;
   }
 
-  /** The folder holds a state of this run. */
-  get written(): boolean {
-    return this.#step !== null;
+  /** Steps behind the state of this run that the folder holds; null without one. */
+  get writtenStep(): number | null {
+    return this.#step;
   }
 
   /** Writes the state. The model leaves with the weights it came with, even when the best ones had to be fetched in between. */

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { symlinkSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +16,7 @@ import type { RepairOptions } from '../../src/repair/options.ts';
 import { ReferenceCache } from '../../src/repair/reference-cache.ts';
 import { repair } from '../../src/repair/repair.ts';
 import type { RepairData } from '../../src/repair/repair-data.ts';
-import { type RepairResult, repairJson } from '../../src/repair/result.ts';
+import { type RepairResult, repairJson, sensitivityTable } from '../../src/repair/result.ts';
 import { sft } from '../../src/repair/sft.ts';
 import { byteTokenizer, tinyConfig } from '../byte-tokenizer.ts';
 import { pairRecord, pairRecords } from '../pair-records.ts';
@@ -266,6 +267,32 @@ describe('references', () => {
   });
 });
 
+describe('budgets and logs', () => {
+  it('of equal steps pass over a small set as often as needed', async () => {
+    const { result } = await run(dapt(), { steps: 11 });
+    expect(result).toMatchObject({ steps: 11, examples: 44, stoppedBecause: 'max-steps' });
+    await expect(run(dapt(), { steps: 11, epochs: 2 })).rejects.toThrowError(/budget of its own/);
+  });
+  it('write each step and validation as it happens', async () => {
+    const jsonl = join(folder, 'log.jsonl');
+    const { result } = await run(irepair({ kl: {} }), { log: { jsonl, tensorboard: join(folder, 'events') } });
+    const lines = (await readFile(jsonl, 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines.filter((l) => l.kind === 'step')).toHaveLength(result.steps);
+    expect(lines.filter((l) => l.kind === 'validation')).toHaveLength(result.validation.length);
+    expect(lines[0]).toMatchObject({ kind: 'step', step: 0, loss: result.log[0]?.loss, blocks: result.log[0]?.blocks });
+    expect(lines[0].tokensPerSecond).toBeGreaterThan(0);
+    expect(lines[0].memoryBytes).toBeGreaterThan(1e6);
+    expect(await readdir(join(folder, 'events'))).toHaveLength(1);
+    const table = sensitivityTable(result);
+    expect(table).toHaveLength(3);
+    expect(table.reduce((sum, row) => sum + row.steps, 0)).toBe(result.steps);
+    expect(table.every((row) => (row.initial as number) > 0 && (row.mean as number) > 0)).toBe(true);
+  });
+});
+
 describe('orders, presets and optimisers', () => {
   it('train in selection or pool order', async () => {
     const poolIndices = data.train.map((_, i) => data.train.length - i);
@@ -305,6 +332,49 @@ describe('mistakes', () => {
     const checkpoint = { directory: join(folder, 'state'), everySteps: 2 };
     await run(dapt(), { checkpoint, maxSteps: 4 });
     await expect(run(dapt(), { checkpoint, maxSteps: 4, seed: 1, resume: true })).rejects.toThrowError(/belong to this run/);
+  });
+  it('are one sentence each: no validation, too few records, a reference of another vocabulary', async () => {
+    using model = create();
+    await expect(repair(model, { ...data, validation: [] }, dapt(), quick)).rejects.toMatchObject({
+      code: 'invalid-data',
+      message: expect.stringMatching(/no usable validation record of 0 .* keep to 'last'/),
+    });
+    const last = await repair(model, { ...data, validation: [] }, dapt(), { ...quick, keep: 'last', maxSteps: 1 });
+    expect(last.warnings.join()).toMatch(/no validation records/);
+    await expect(repair(model, { ...data, train: data.train.slice(0, 3) }, dapt(), quick)).rejects.toMatchObject({
+      code: 'invalid-data',
+      message: expect.stringMatching(/only 3 of 3 training records are usable and a step takes 4/),
+    });
+    using other = LanguageModel.create(tinyConfig({ vocab_size: 300 }), { seed: 1, backend: 'cpu' });
+    await expect(repair(model, data, dapt({ kl: {} }), { ...quick, reference: other })).rejects.toMatchObject({
+      code: 'invalid-argument',
+      message: expect.stringMatching(/vocabulary of 300 where the model has 257/),
+    });
+  });
+  it('a full disk is one error, and the last state is still there to resume', async () => {
+    const directory = join(folder, 'state');
+    const options = { checkpoint: { directory, everySteps: 3 } };
+    const whole = await run(irepair(), {});
+    // the device that answers every write with ENOSPC, where the second state's optimiser file is about to be written
+    const fill = () => symlinkSync('/dev/full', join(directory, `optimizer-6.safetensors.${process.pid}.incomplete`));
+    await expect(run(irepair(), { ...options, onStep: (l) => void (l.step === 4 && fill()) })).rejects.toMatchObject({
+      code: 'io',
+      message: expect.stringMatching(/No space left on device.*the state of step 3 is kept in .*resume/),
+    });
+    expect(JSON.parse(await readFile(join(directory, 'state.json'), 'utf8')).state.step).toBe(3);
+    const resumed = await run(irepair(), { ...options, resume: true });
+    expect(resumed.result.resumedAt).toBe(3);
+    expect(resumed.weights).toEqual(whole.weights);
+  });
+  it('of a diverging run with a checkpoint keep the state from before', async () => {
+    using model = create();
+    const checkpoint = { directory: join(folder, 'state'), everySteps: 1 };
+    const wild = { ...quick, learningRate: 1e38, warmupSteps: 0, clipNorm: 0, evalEvery: 4, epochs: 4, checkpoint };
+    await expect(repair(model, data, dapt(), wild)).rejects.toMatchObject({
+      code: 'non-finite',
+      message: expect.stringMatching(/a state from before is kept in/),
+    });
+    expect(await readdir(checkpoint.directory)).toContain('state.json');
   });
   it('end a diverging run with its best weights', async () => {
     using model = create();
