@@ -316,6 +316,18 @@ int main() {
       test_micro_batches(setting);
       test_checkpointing(setting);
     }
+    // Grouped keys, a gated MLP, RMS norms and an untied head.
+    std::shared_ptr<Model> llama;
+    if (!EXPECT_OK(create_model(backend,
+                                R"({"model_type": "llama", "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+                                    "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 300, "rms_norm_eps": 1e-5,
+                                    "hidden_act": "silu", "max_position_embeddings": 64, "tie_word_embeddings": false,
+                                    "initializer_range": 0.2})",
+                                5, &llama)))
+      continue;
+    const Setting setting(llama);
+    test_micro_batches(setting);
+    test_checkpointing(setting);
   }
   return finish();
 }

@@ -35,8 +35,8 @@ struct Setting {
   std::vector<double> reference_chosen{-20.5, -40.25, -15}, reference_rejected{-30, -22.5, -19.75};
   std::vector<float> reference_hidden;
 
-  Setting(const std::shared_ptr<Backend>& backend, const std::string& name) {
-    model = load(backend, golden_folder(name));
+  Setting(const std::shared_ptr<Backend>& backend, const std::string& name) : Setting(load(backend, golden_folder(name))) {}
+  explicit Setting(std::shared_ptr<Model> given) : model(std::move(given)) {
     if (model == nullptr || !EXPECT_OK(copy_model(model, &reference))) return;
     // A reference that differs from the model, so that KL and its gradient do not vanish.
     RandomStream random(7, 99);
