@@ -82,6 +82,7 @@ class LoadModelTask : public Task {
       return failure(Code::corrupt, "Tensor %s of %s holds values that are not finite.", info.name.c_str(),
                      place.file->path().c_str());
     }
+    place.file->release(*place.tensor);
     return write_tensor(*model_, info.name, values_);
   }
 

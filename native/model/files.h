@@ -18,6 +18,8 @@ class MappedFile {
   MappedFile& operator=(MappedFile&& other) noexcept;
   static Status open(const std::string& path, MappedFile* out);
   void reset();
+  // The bytes of `part` will not be read again soon: their pages leave this process's memory (they stay in the system's cache).
+  void release(std::string_view part) const;
   std::string_view bytes() const { return {static_cast<const char*>(data_), size_}; }
 
  private:

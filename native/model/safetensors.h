@@ -35,6 +35,8 @@ class SafetensorsFile {
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   // Row-major little-endian elements, possibly unaligned, valid as long as this object.
   std::string_view bytes(const StoredTensor& tensor) const;
+  // A tensor that has been used up need not stay in memory; it can still be read.
+  void release(const StoredTensor& tensor) const { file_.release(bytes(tensor)); }
   // F32, F16 and BF16 widened to fp32; every other kind is refused by name. `out` has tensor.count elements.
   Status read(const StoredTensor& tensor, float* out) const;
 

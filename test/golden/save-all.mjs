@@ -14,7 +14,7 @@ for (const kind of ['tiny-hf', 'decoders']) {
   for (const name of await readdir(join(golden, kind))) {
     const folder = join(golden, kind, name);
     if (!(await stat(folder)).isDirectory()) continue;
-    using model = await LanguageModel.load(folder);
+    const model = await LanguageModel.load(folder);
     const [logits] = await model.logits([{ ids, mask: new Uint8Array(ids.length).fill(1) }]);
     for (const [suffix, shardBytes] of [
       ['', undefined],
@@ -25,5 +25,6 @@ for (const kind of ['tiny-hf', 'decoders']) {
       await writeFile(`${target}.ids.json`, JSON.stringify([...ids]));
       await writeNpy(`${target}.npy`, logits.data, [logits.rows, logits.columns]);
     }
+    model.dispose();
   }
 }
