@@ -28,4 +28,6 @@ if len(sys.argv) > 2:
         plain = load(base)(ids).logits
     difference, change = (ours - theirs).abs().max().item(), (ours - plain).abs().max().item()
     print(f"merged and PEFT differ by {difference:.2e}, the repair changed logits by {change:.2e}")
-    assert difference < 1e-4 * max(1.0, change), difference
+    # a base of 16 bits is saved in 16 bits again, which rounds the merged weights
+    stored = AutoModelForCausalLM.from_pretrained(merged, dtype="auto").dtype
+    assert difference < (1e-4 if stored == torch.float32 else 1e-2) * max(1.0, change), difference
