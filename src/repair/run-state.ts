@@ -71,6 +71,9 @@ interface StateFile {
   readonly state: RunState;
 }
 
+/** A state keeps what training computes with, also of a model whose checkpoint holds 16 bits: only then it continues bit for bit. */
+const EXACT = { dtype: 'F32' } as const;
+
 /** Names the other files of the folder; without it there is nothing to resume. */
 export const STATE_FILE = 'state.json';
 /** What the original model says about the run's texts, where no other folder is given for it. */
@@ -111,7 +114,7 @@ export class RunStateFolder {
     const optimizer = `optimizer-${state.step}.safetensors`;
     trainer.saveState(join(this.directory, optimizer));
     if (weights !== null) {
-      await saveCheckpoint(model.handle, null, join(this.directory, weights));
+      await saveCheckpoint(model.handle, null, join(this.directory, weights), EXACT);
       await this.#writeBest(model, trainer, state, weights);
     }
     const best = state.best ? (this.#best?.folder ?? null) : null;
@@ -132,7 +135,7 @@ export class RunStateFolder {
     }
     const folder = `best-${state.best.step}`;
     trainer.restore();
-    await saveCheckpoint(model.handle, null, join(this.directory, folder));
+    await saveCheckpoint(model.handle, null, join(this.directory, folder), EXACT);
     await readWeights(model, join(this.directory, weights));
     this.#best = { step: state.best.step, folder };
   }
