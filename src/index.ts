@@ -84,6 +84,7 @@ export { type Budget, resolveBudget } from './select/budget.ts';
 export { type CcsOptions, ccs } from './select/ccs.ts';
 export { type D2Options, d2 } from './select/d2.ts';
 export { type DeduplicateOptions, deduplicate } from './select/deduplicate.ts';
+export { type Choice, defineSelector, type SelectorDefinition, type Timed } from './select/define-selector.ts';
 export type { DifficultyScore, FeatureOf } from './select/difficulty.ts';
 export { type FacilityLocationOptions, facilityLocation } from './select/facility-location.ts';
 export {
@@ -118,6 +119,7 @@ export type {
   SelectionInput,
   SelectOptions,
   Selector,
+  SelectorLabel,
   SelectorName,
 } from './select/selector.ts';
 export type { Space } from './select/space.ts';

@@ -1,4 +1,5 @@
 import type { BackendName } from '../model/load-weights.ts';
+import type { CommandSpec, OptionSpec } from './command-table.ts';
 import type { CliIo } from './io.ts';
 import type { OptionReader } from './option-reader.ts';
 import type { ProgressReporter } from './progress.ts';
@@ -19,6 +20,9 @@ export interface CommandContext {
   readonly options: OptionReader;
   /** Positional argument, if any */
   readonly argument: string | undefined;
+  readonly furtherWords: readonly string[];
+  /** All commands, for those that speak about them */
+  readonly table: { readonly commands: readonly CommandSpec[]; readonly shared: readonly OptionSpec[] };
   /** Fires at the first interrupt */
   readonly signal: AbortSignal;
   readonly progress: ProgressReporter;

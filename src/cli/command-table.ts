@@ -12,6 +12,10 @@ export interface CommandSpec {
   readonly summary: string;
   /** Positional argument, e.g. `study.yaml` */
   readonly argument?: { readonly name: string; readonly help: string };
+  /** Words after the argument, beyond which nothing is understood; default none */
+  readonly furtherWords?: number;
+  /** Command lines that do something, with what they do */
+  readonly examples: readonly (readonly [line: string, does: string])[];
   readonly options: readonly OptionSpec[];
   /** Loaded when the command runs, so that `--help` and mistakes cost nothing */
   load(): Promise<{ run(context: CommandContext): Promise<number> }>;
@@ -23,6 +27,7 @@ const option = (flags: string, help: string): OptionSpec => ({ flags, help });
 export const SHARED_OPTIONS: readonly OptionSpec[] = [
   option('--json', 'print one JSON document on stdout and nothing else there'),
   option('--quiet', 'no progress and no messages, only results and errors'),
+  option('--log <format>', 'text (default) or json: progress, messages and errors on stderr as JSON lines'),
   option('--seed <n>', 'seed of everything random in this command'),
   option('--threads <n>', 'worker threads (default: MENDSET_THREADS or all cores); changes no result'),
   option('--backend <name>', 'auto, cpu, cuda or plain; a named backend never falls back'),
@@ -120,12 +125,20 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'info',
     summary: 'Show the engine, its backends and, with --model, what a model folder holds',
     options: [option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe')],
+    examples: [
+      ['mendset info', 'the engine, its backends and this machine'],
+      ['mendset info --model gpt2', 'what a model folder holds'],
+    ],
     load: () => import('./commands/info.ts'),
   },
   {
     name: 'select',
     summary: 'Choose the records worth repairing a model on',
     options: [...selectOptions, option('--out <file.jsonl>', 'chosen records in selection order')],
+    examples: [
+      ['mendset select --pool pool.jsonl --method saps --budget 0.5 --model gpt2 --out chosen.jsonl', 'half of a pool'],
+      ['mendset select --embeddings e.npy --method k-center --budget 1000 --json', 'a thousand rows of your own embeddings'],
+    ],
     load: () => import('./commands/select.ts'),
   },
   {
@@ -143,6 +156,9 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...scorerOptions,
       option('--out <file>', '.jsonl: one object for each record; .npy: one array, for a single name'),
     ],
+    examples: [
+      ['mendset score --model gpt2 --data pool.jsonl --what loss,gradient-norm --out scores.jsonl', 'two numbers for each record'],
+    ],
     load: () => import('./commands/score.ts'),
   },
   {
@@ -152,6 +168,16 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...repairOptions,
       option('--out <dir>', 'folder of the repaired model'),
       option('--resume', 'continue an interrupted repair'),
+    ],
+    examples: [
+      [
+        'mendset repair --model gpt2 --data chosen.jsonl --method irepair --kl 1 --normal normal.jsonl --out repaired',
+        'repair with a KL term',
+      ],
+      [
+        'mendset repair --model gpt2 --data chosen.jsonl --method irepair --kl 1 --normal normal.jsonl --out repaired --resume',
+        'go on after an interrupt',
+      ],
     ],
     load: () => import('./commands/repair.ts'),
   },
@@ -178,6 +204,12 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--preset <name>', 'principled (default) or paper'),
       option('--out <file.json>', 'every figure with its convention'),
     ],
+    examples: [
+      [
+        'mendset evaluate --model repaired --prompts prompts.jsonl --wikitext wiki.test.raw --lambada lambada.jsonl --out figures.json',
+        'every figure with its convention',
+      ],
+    ],
     load: () => import('./commands/evaluate.ts'),
   },
   {
@@ -188,6 +220,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--after <file.json>', 'and for the other'),
       option('--out <file.json>', 'the comparison'),
     ],
+    examples: [['mendset compare --before before.json --after after.json', 'what a repair changed, with intervals']],
     load: () => import('./commands/compare.ts'),
   },
   {
@@ -205,12 +238,14 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--samples <n>', 'continuations of each prompt; default 1'),
       option('--out <file.jsonl>', 'default: stdout'),
     ],
+    examples: [['mendset generate --model repaired --prompts prompts.jsonl --greedy', 'continuations as JSON lines']],
     load: () => import('./commands/generate.ts'),
   },
   {
     name: 'study',
     summary: 'Run a grid of models, repairs, selectors, proportions and seeds',
-    argument: { name: 'file.yaml', help: 'the study' },
+    argument: { name: 'file.yaml', help: 'the study, or export and then the study' },
+    furtherWords: 1,
     options: [
       option('--out <dir>', 'folder for results.jsonl, samples and caches; running again continues there'),
       option('--dry-run', 'print the plan with its cost and stop'),
@@ -223,7 +258,20 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--memory-limit <size>', 'most memory that the processes together may take, such as 16GiB; default 80 % of what is free'),
       option('--tune', 'recommend selector, proportion and boundary ratio by successive halving instead of computing the whole grid'),
       option('--tune-budget <share>', 'most work of --tune, as a share of the whole grid; default 0.5'),
+      option('--schema', 'print the JSON Schema of study files and stop'),
+      option('--slurm', 'export: an array job for Slurm'),
+      option('--k8s', 'export: an indexed job for Kubernetes'),
+      option('--shares <n>', 'export: tasks of the job; default one for each model, repair and seed, at most 1000'),
+      option('--image <name>', 'export --k8s: container image with mendset'),
+      option('--claim <name>', 'export --k8s: volume claim that holds study and results, mounted at /study'),
       option('--plan-only', 'with --dry-run: no calibration, so no time'),
+    ],
+    examples: [
+      ['mendset study rq1.yaml --dry-run', 'the plan: cells, memory, disk and time'],
+      ['mendset study rq1.yaml --out results --jobs auto', 'run it, or go on with it'],
+      ['mendset study tune.yaml --tune --out results', 'what to use, without computing the whole grid'],
+      ['mendset study export rq1.yaml --slurm --out /shared/results > job.sh', 'an array job for a cluster'],
+      ['mendset study --schema > study.schema.json', 'the rules of study files, for an editor'],
     ],
     load: () => import('./commands/study.ts'),
   },
@@ -232,6 +280,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Write the HTML, text and CSV report of a study folder',
     argument: { name: 'dir', help: 'the study folder' },
     options: [option('--out <dir>', 'where to write; default the study folder')],
+    examples: [['mendset report results', 'report.html, report.txt and tables']],
     load: () => import('./commands/report.ts'),
   },
   {
@@ -245,7 +294,30 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--profile <file.json>', 'everything measured; default profile.json'),
       option('--trace <file.json>', 'Chrome trace, opens in Perfetto and speedscope; default mendset-trace.json'),
     ]),
+    examples: [['mendset profile select --pool pool.jsonl --method grand --budget 0.5 --model gpt2', 'where the time of a selection goes']],
     load: () => import('./commands/profile.ts'),
+  },
+  {
+    name: 'cache',
+    summary: 'Show what a study folder keeps to save work, and clear it',
+    argument: { name: 'dir', help: 'the study folder' },
+    options: [option('--clear', 'delete it; results, samples and selections stay')],
+    examples: [
+      ['mendset cache results', 'sizes'],
+      ['mendset cache results --clear', 'delete what can be computed again'],
+    ],
+    load: () => import('./commands/cache.ts'),
+  },
+  {
+    name: 'completion',
+    summary: 'Print a completion script for bash, zsh or fish',
+    argument: { name: 'shell', help: 'bash, zsh or fish' },
+    options: [],
+    examples: [
+      ['mendset completion bash > ~/.local/share/bash-completion/completions/mendset', 'for bash'],
+      ['mendset completion fish > ~/.config/fish/completions/mendset.fish', 'for fish'],
+    ],
+    load: () => import('./commands/completion.ts'),
   },
 ];
 

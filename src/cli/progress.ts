@@ -70,9 +70,13 @@ export class ProgressReporter {
     this.#drawn = 0;
   }
 
-  /** A line for a person that stays. */
+  /** A line for a person that stays; not shown when quiet. */
   log(line: string): void {
-    if (this.#quiet) return;
+    if (!this.#quiet) this.notice(line);
+  }
+
+  /** A line that is shown even when quiet. */
+  notice(line: string): void {
     this.clear();
     this.#io.stderr(this.#jsonLog ? `${JSON.stringify({ time: new Date().toISOString(), level: 'info', message: line })}\n` : `${line}\n`);
   }

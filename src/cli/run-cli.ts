@@ -32,6 +32,7 @@ export async function runCli(argv: readonly string[], io: CliIo): Promise<ExitCo
   for (const spec of COMMANDS) {
     const command = program.command(spec.name).description(spec.summary).exitOverride().allowUnknownOption().allowExcessArguments();
     if (spec.argument) command.argument(`[${spec.argument.name}]`, spec.argument.help);
+    command.addHelpText('after', `\nExamples:\n${spec.examples.map(([line, does]) => `  # ${does}\n  ${line}`).join('\n')}`);
     for (const o of [...spec.options, ...SHARED_OPTIONS]) command.addOption(new Option(o.flags, o.help));
     command.action(async () => {
       exitCode = await runCommand(spec, command, argv, io);
@@ -70,7 +71,8 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
   const typed = command.opts<Record<string, unknown>>();
   const json = typed['json'] === true;
   const quiet = typed['quiet'] === true;
-  const progress = new ProgressReporter(io, { quiet });
+  const jsonLog = typed['log'] === 'json';
+  const progress = new ProgressReporter(io, { quiet, jsonLog });
   const controller = new AbortController();
   let interrupted: (() => string | Promise<string>) | null = null;
   let interrupts = 0;
@@ -78,7 +80,7 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
     interrupts++;
     progress.clear();
     if (interrupts > 1) io.exit(130);
-    io.stderr('Interrupted: stopping at the next step. Once more to stop at once.\n');
+    progress.notice('Interrupted: stopping at the next step. Once more to stop at once.');
     controller.abort(new MendsetError('aborted', 'Interrupted.'));
   });
   try {
@@ -99,6 +101,7 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
     }
     for (const [name, value] of Object.entries(typed)) given.set(name, { value, label: `--${kebab(name)}` });
     const options = new OptionReader(given);
+    options.oneOf('log', ['text', 'json'] as const);
     for (const problem of early) options.problem(problem);
     const argument = checkWords(spec, command.args, known, options);
     const shared = readShared(options, json, quiet);
@@ -107,6 +110,8 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
       shared,
       options,
       argument,
+      furtherWords: command.args.slice(1),
+      table: { commands: COMMANDS, shared: SHARED_OPTIONS },
       signal: controller.signal,
       progress,
       argv,
@@ -127,10 +132,10 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
         (await (interrupted as (() => string | Promise<string>) | null)?.()) ??
         `Nothing was written. To run it again:\n  ${commandLine(argv)}`;
       if (json) io.stdout(`${JSON.stringify({ interrupted: true, message: lines })}\n`);
-      io.stderr(`Interrupted. ${lines}\n`);
+      progress.notice(`Interrupted. ${lines}`);
       return 130;
     }
-    return reportError(error, io, json);
+    return reportError(error, io, json, jsonLog);
   } finally {
     progress.clear();
     stopListening();
@@ -146,9 +151,9 @@ function checkWords(spec: CommandSpec, words: readonly string[], known: readonly
   }
   // a value of an unknown option looks like an argument, so the rest is judged only without any
   if (unknown.length > 0) return spec.argument ? words.find((w) => !unknown.includes(w)) : undefined;
-  if (spec.argument && words.length === 0)
+  if (spec.argument && words.length === 0 && !options.has('schema'))
     options.problem(`Expected mendset ${spec.name} <${spec.argument.name}>, ${spec.argument.help}, but it is missing.`);
-  const extra = words.slice(spec.argument ? 1 : 0);
+  const extra = words.slice((spec.argument ? 1 : 0) + (spec.furtherWords ?? 0));
   if (extra.length > 0)
     options.problem(
       `Expected no further words after mendset ${spec.name}${spec.argument ? ` <${spec.argument.name}>` : ''} but received "${extra.join(' ')}".`,
@@ -170,15 +175,17 @@ function readShared(options: OptionReader, json: boolean, quiet: boolean): Share
 const MOST_LINES = 20;
 
 /** Prints an error as sentences on stderr (and as a document on stdout with --json) and tells the exit code for it. */
-export function reportError(error: unknown, io: CliIo, json: boolean): ExitCode {
+export function reportError(error: unknown, io: CliIo, json: boolean, jsonLog = false): ExitCode {
   const known = error instanceof MendsetError;
   const code = known ? error.code : 'internal';
   const message = error instanceof Error ? error.message : String(error);
   const problems = known && error.problems.length > 0 ? error.problems : [message];
   const { red } = picocolors.createColors(io.colour);
   const shown = problems.slice(0, MOST_LINES);
-  io.stderr(shown.map((p) => `${red('error:')} ${/[.?!)]$/.test(p) ? p : `${p}.`}\n`).join(''));
-  if (problems.length > shown.length) io.stderr(`${problems.length - shown.length} more like these.\n`);
+  if (jsonLog)
+    for (const message of problems) io.stderr(`${JSON.stringify({ time: new Date().toISOString(), level: 'error', code, message })}\n`);
+  else io.stderr(shown.map((p) => `${red('error:')} ${/[.?!)]$/.test(p) ? p : `${p}.`}\n`).join(''));
+  if (problems.length > shown.length && !jsonLog) io.stderr(`${problems.length - shown.length} more like these.\n`);
   if (!known && error instanceof Error && error.stack)
     io.stderr(`This is a bug in mendset; please report it with these lines.\n${error.stack}\n`);
   if (json) io.stdout(`${JSON.stringify({ error: { code, message, problems } })}\n`);

@@ -14,7 +14,7 @@ import type {
   SelectionInput,
   SelectOptions,
   Selector,
-  SelectorName,
+  SelectorLabel,
 } from './selector.ts';
 
 /** What a method decides; the frame adds the rest of the `Selection`. */
@@ -38,19 +38,26 @@ export interface Choice {
 export type Timed = <R>(phase: string, work: () => R | Promise<R>) => Promise<R>;
 
 export interface SelectorDefinition<F extends FeatureKind> {
-  readonly name: SelectorName;
-  readonly preset: Preset;
+  readonly name: SelectorLabel;
+  /** Default `principled` */
+  readonly preset?: Preset | undefined;
   readonly needs: readonly F[];
-  readonly parameters: Readonly<Record<string, unknown>>;
+  /** Recorded with the result; default none */
+  readonly parameters?: Readonly<Record<string, unknown>> | undefined;
   /** Bytes beside the input, for n records of d features; default: a few numbers for each record */
   workBytes?(n: number, d: number, budget: number): number;
   /** Called with a checked input and 1 <= budget <= n. */
   choose(input: SelectionInput<F>, options: SelectOptions, timed: Timed): Choice | Promise<Choice>;
 }
 
-/** The part that all selectors share: checks before work, the empty selection, timings, and the form of the result. */
+/**
+ * The part that all selectors share, yours too: checks before work, the empty selection, timings, and the form of the result.
+ *
+ * @example
+ * const first = defineSelector({ name: 'first', needs: [], choose: ({ budget }) => ({ indices: Int32Array.from({ length: budget }, (_, i) => i) }) });
+ */
 export function defineSelector<F extends FeatureKind>(definition: SelectorDefinition<F>): Selector<F> {
-  const { name, preset, needs, parameters } = definition;
+  const { name, preset = 'principled', needs, parameters = {} } = definition;
   return {
     name,
     preset,
@@ -122,7 +129,7 @@ function workBytes<F extends FeatureKind>(definition: SelectorDefinition<F>, n: 
   return definition.workBytes?.(n, d, budget) ?? 24 * n;
 }
 
-function checkInput<F extends FeatureKind>(name: SelectorName, needs: readonly F[], input: SelectionInput<F>): void {
+function checkInput<F extends FeatureKind>(name: SelectorLabel, needs: readonly F[], input: SelectionInput<F>): void {
   const { n, budget, seed } = input;
   if (!Number.isSafeInteger(n) || n < 0 || n > 0x7fffffff) {
     throw new MendsetError('invalid-argument', `Expected a window of 0 to 2147483647 records but received ${n}.`);

@@ -33,6 +33,9 @@ export type SelectorName =
   | 'd2'
   | 'deduplicate';
 
+/** One of ours, or the name of a selector of your own. */
+export type SelectorLabel = SelectorName | (string & {});
+
 export interface SelectionInput<F extends FeatureKind = never> {
   /** records in the window */
   readonly n: number;
@@ -90,7 +93,7 @@ export interface Selection {
   readonly memory: { readonly input: number; readonly work: number; readonly peak: number };
   /** SHA-256 over the features' bytes (embeddings, gradientNorms, toxicity, scores, groups, in this order), or the caller's; null when asked for none */
   readonly poolHash: string | null;
-  readonly method: SelectorName;
+  readonly method: SelectorLabel;
   readonly preset: Preset;
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly n: number;
@@ -111,7 +114,7 @@ export interface Selection {
  * @typeParam F the features needed, e.g. `Selector<'embeddings'>`
  */
 export interface Selector<F extends FeatureKind = never> {
-  readonly name: SelectorName;
+  readonly name: SelectorLabel;
   readonly preset: Preset;
   readonly needs: readonly F[];
   readonly parameters: Readonly<Record<string, unknown>>;

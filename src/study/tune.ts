@@ -203,7 +203,7 @@ async function reduced(
   return {
     config: smaller,
     // the folder of a round holds nothing else, so that shorter texts are never mixed with whole ones
-    inputs: { ...opened, runningText: runningText && runningText.slice(0, part(runningText.length, 1)) },
+    inputs: { ...opened, runningText: runningText?.slice(0, part(runningText.length, 1)) ?? null },
     plan: planStudy(smaller, opened.facts),
   };
 }

@@ -190,11 +190,11 @@ describe.skipIf(executablePath === undefined)('report.html in a browser', () => 
 
   it('names every chart for a screen reader, and every table has a caption and headed rows', async () => {
     const { page } = await open(390, 'light');
-    const unnamed = await page.evaluate(String.raw`[...document.querySelectorAll('main svg[role=img]')].filter((s) =>
+    const unnamed = await page.evaluate(`[...document.querySelectorAll('main svg[role=img]')].filter((s) =>
       s.getAttribute('aria-labelledby').split(' ').some((id) => !document.getElementById(id)?.textContent)).length`);
     expect(unnamed).toBe(0);
     const bare = await page.evaluate(
-      String.raw`[...document.querySelectorAll('main table')].filter((t) => !t.caption || !t.querySelector('tbody th[scope=row]')).length`,
+      `[...document.querySelectorAll('main table')].filter((t) => !t.caption || !t.querySelector('tbody th[scope=row]')).length`,
     );
     expect(bare).toBe(0);
     const ids = (await page.evaluate("[...document.querySelectorAll('[id]')].map((e) => e.id)")) as string[];

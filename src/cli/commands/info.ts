@@ -1,14 +1,19 @@
-import { arch, cpus, platform, totalmem } from 'node:os';
+import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import { MendsetError } from '../../core/errors.ts';
+import { formatBytes } from '../../core/memory.ts';
 import { packageVersion } from '../../core/package-version.ts';
 import { LanguageModel } from '../../model/language-model.ts';
 import { type EngineInfo, engineInfo } from '../../native/engine-info.ts';
+import { cacheEntries } from '../cache-folders.ts';
 import type { CommandContext } from '../command-context.ts';
+import { commandLine } from '../command-line.ts';
 
 /** `mendset info`: works without the engine too, and then says why it is missing. */
 export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
   const directory = options.text('model');
   await options.input(directory, 'folder', 'model');
+  const study = options.text('study');
+  await options.input(study, 'folder', 'study');
   options.finish();
   let engine: EngineInfo | null = null;
   let problem: string | null = null;
@@ -42,12 +47,16 @@ export async function run({ options, shared, signal, progress, result }: Command
     cpu: cpus()[0]?.model.trim() ?? 'unknown',
     cores: cpus().length,
     memoryBytes: totalmem(),
+    freeBytes: freemem(),
     node: process.version,
   };
   const lines: [string, string][] = [
     ['mendset', packageVersion()],
     ['node', `${machine.node} on ${machine.platform}`],
-    ['processor', `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB`],
+    [
+      'processor',
+      `${machine.cpu}, ${machine.cores} cores, ${(machine.memoryBytes / 2 ** 30).toFixed(1)} GiB, ${formatBytes(machine.freeBytes)} free`,
+    ],
   ];
   if (engine) {
     lines.push(
@@ -69,8 +78,13 @@ export async function run({ options, shared, signal, progress, result }: Command
       ['', `on ${model.backend} (${model.device}), ${model.threads} threads, hash ${model.hash?.slice(0, 12)}`],
     );
   }
+  const caches = study === undefined ? null : await cacheEntries(study);
+  if (caches && study !== undefined) {
+    for (const c of caches) lines.push([`cache ${c.name}`, `${formatBytes(c.bytes)} in ${c.files} files: ${c.help}`]);
+    lines.push(['', caches.length === 0 ? 'nothing is cached there' : `to clear: ${commandLine(['cache', study, '--clear'])}`]);
+  } else lines.push(['caches', 'lie in study folders: mendset info --study DIR tells their size, mendset cache DIR --clear deletes them']);
   result(
-    { mendset: packageVersion(), machine, engine, engineProblem: problem, model },
+    { mendset: packageVersion(), machine, engine, engineProblem: problem, model, caches },
     lines.map(([k, v]) => `${k.padEnd(14)} ${v}`).join('\n'),
   );
   return engine === null ? 1 : 0;

@@ -12,13 +12,23 @@ import { ProcessPoolExecutor } from '../../study/process-pool-executor.ts';
 import { readResults } from '../../study/results-file.ts';
 import { parseShare, runPlannedStudy } from '../../study/run-study.ts';
 import type { StudyInputs } from '../../study/study-inputs.ts';
+import { studyJsonSchema } from '../../study/study-schema.ts';
 import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
 import { formatDuration } from '../progress.ts';
+import { runExport } from '../study-export.ts';
 import { planText } from '../study-plan.ts';
 import { runTune } from '../study-tune.ts';
 
 export async function run(context: CommandContext): Promise<number> {
+  if (context.argument === 'export') return await runExport(context);
+  if (context.options.flag('schema')) {
+    context.result(studyJsonSchema(), JSON.stringify(studyJsonSchema(), null, 2));
+    return 0;
+  }
+  context.options.refuse(['slurm', 'k8s', 'shares', 'image', 'claim'], 'without the word export before the study');
+  if (context.furtherWords.length > 0)
+    context.options.problem(`Expected no further words after mendset study <file.yaml> but received "${context.furtherWords.join(' ')}".`);
   const { options, argument, shared, signal, progress, argv, result } = context;
   const dryRun = options.flag('dryRun');
   const resume = options.flag('resume');
