@@ -27,7 +27,7 @@ const option = (flags: string, help: string): OptionSpec => ({ flags, help });
 export const SHARED_OPTIONS: readonly OptionSpec[] = [
   option('--json', 'print one JSON document on stdout and nothing else there'),
   option('--quiet', 'no progress and no messages, only results and errors'),
-  option('--log <format>', 'text (default) or json: progress, messages and errors on stderr as JSON lines'),
+  option('--log-format <name>', 'text (default) or json: progress, messages and errors on stderr as JSON lines'),
   option('--seed <n>', 'seed of everything random in this command'),
   option('--threads <n>', 'worker threads (default: MENDSET_THREADS or all cores); changes no result'),
   option('--backend <name>', 'auto, cpu, cuda or plain; a named backend never falls back'),

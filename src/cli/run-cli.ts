@@ -71,7 +71,7 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
   const typed = command.opts<Record<string, unknown>>();
   const json = typed['json'] === true;
   const quiet = typed['quiet'] === true;
-  const jsonLog = typed['log'] === 'json';
+  const jsonLog = typed['logFormat'] === 'json';
   const progress = new ProgressReporter(io, { quiet, jsonLog });
   const controller = new AbortController();
   let interrupted: (() => string | Promise<string>) | null = null;
@@ -101,7 +101,7 @@ async function runCommand(spec: CommandSpec, command: Command, argv: readonly st
     }
     for (const [name, value] of Object.entries(typed)) given.set(name, { value, label: `--${kebab(name)}` });
     const options = new OptionReader(given);
-    options.oneOf('log', ['text', 'json'] as const);
+    options.oneOf('logFormat', ['text', 'json'] as const);
     for (const problem of early) options.problem(problem);
     const argument = checkWords(spec, command.args, known, options);
     const shared = readShared(options, json, quiet);

@@ -64,7 +64,7 @@ describe('command line help and shells', () => {
   });
 
   it('speaks to machines in JSON lines', async () => {
-    const run = await cli(['select', '--method', 'kcenter', '--log', 'json']);
+    const run = await cli(['select', '--method', 'kcenter', '--log-format', 'json']);
     expect(run.code).toBe(2);
     const lines = run.stderr
       .trim()
