@@ -2,6 +2,7 @@ import { textTable } from '../report/text-table.ts';
 import { cellTitle } from '../study/cell-result.ts';
 import type { StudyConfig } from '../study/config.ts';
 import { EngineExecutor } from '../study/engine-executor.ts';
+import { withFetchedPaths } from '../study/hub-paths.ts';
 import { readStudyInputs } from '../study/study-inputs.ts';
 import { withAbsolutePaths } from '../study/study-paths.ts';
 import { type TuneResult, tuneStudy } from '../study/tune.ts';
@@ -21,7 +22,7 @@ export async function runTune(
   context.onInterrupted(() => `Finished cells are kept in ${directory}. To continue:\n  ${commandLine(argv)}`);
   const found = await tuneStudy(
     config,
-    (changed) => readStudyInputs(withAbsolutePaths(changed, path), { signal }),
+    async (changed) => readStudyInputs(await withFetchedPaths(withAbsolutePaths(changed, path), { signal }), { signal }),
     (inputs, folder) => new EngineExecutor(inputs, { directory: folder, backend: shared.backend, threads: shared.threads }),
     {
       directory,
