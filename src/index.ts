@@ -67,6 +67,7 @@ export type {
 export { type EngineInfo, engineInfo } from './native/engine-info.ts';
 export { dapt } from './repair/dapt.ts';
 export { dpo } from './repair/dpo.ts';
+export { forecastRepair, type RepairForecast } from './repair/forecast-repair.ts';
 export { type IRepairOptions, irepair } from './repair/irepair.ts';
 export type { KlOptions, KlTerm, RepairMethod, RepairMethodName, SliceRule } from './repair/method.ts';
 export { type GenerateNormalOptions, generateNormal, type NormalTexts, type TextScoring } from './repair/normal-texts.ts';

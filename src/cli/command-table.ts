@@ -93,6 +93,9 @@ const repairOptions = [
   option('--kl <weight>', 'add a KL term of this weight against the original model'),
   option('--normal <file>', 'ordinary texts for the KL term'),
   option('--generate-normal <n>', 'sample so many ordinary texts from the model instead'),
+  option('--memory-budget <size>', 'most memory that training may hold, such as 4GiB; steps are cut into micro-batches that fit'),
+  option('--micro-batch-tokens <n>', 'most tokens of one pass over a part of a step'),
+  option('--recompute', 'compute activations again in the backward pass instead of keeping them'),
   option('--references <dir>', 'keep what the original model says about the texts here, for later repairs of it'),
   option('--validation <n|file>', 'records held back from the end of the data, or a file of them (default 64, at most a fifth)'),
   option('--preset <name>', 'principled (default) or paper'),
@@ -168,8 +171,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...repairOptions,
       option('--out <dir>', 'folder of the repaired model'),
       option('--resume', 'continue an interrupted repair'),
+      option('--dry-run', 'print steps, FLOPs and memory and stop; no weights are read'),
     ],
     examples: [
+      ['mendset repair --model gpt2 --data chosen.jsonl --method dapt --dry-run', 'what it will do and hold'],
       [
         'mendset repair --model gpt2 --data chosen.jsonl --method irepair --kl 1 --normal normal.jsonl --out repaired',
         'repair with a KL term',

@@ -6,6 +6,7 @@ import type { PairRecord } from '../data/record.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import { dapt } from '../repair/dapt.ts';
 import { dpo } from '../repair/dpo.ts';
+import { forecastRepair, type RepairForecast } from '../repair/forecast-repair.ts';
 import { type IRepairOptions, irepair } from '../repair/irepair.ts';
 import type { KlOptions, RepairMethod, RepairMethodName } from '../repair/method.ts';
 import { npo } from '../repair/npo.ts';
@@ -13,6 +14,7 @@ import type { RepairOptions } from '../repair/options.ts';
 import { PUBLISHED_SOURCES, publishedOptions } from '../repair/published.ts';
 import { ReferenceCache } from '../repair/reference-cache.ts';
 import { repair } from '../repair/repair.ts';
+import type { RepairData } from '../repair/repair-data.ts';
 import type { RepairResult, StepLog } from '../repair/result.ts';
 import { sft } from '../repair/sft.ts';
 import type { CommandContext } from './command-context.ts';
@@ -25,6 +27,8 @@ export interface PreparedRepair {
     options: RunOptions & Pick<RepairOptions, 'checkpoint' | 'resume'> & { onStep?: (log: StepLog) => void },
     finish: (model: LanguageModel, result: RepairResult) => Promise<void>,
   ): Promise<RepairResult>;
+  /** What `run` will do and hold; loads no weights */
+  forecast(): Promise<RepairForecast>;
 }
 
 /** Records held back from the end of the data unless told otherwise. */
@@ -85,6 +89,9 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
     evalEvery: options.count('evalEvery', 1),
     patience: options.count('patience', 1),
     order: options.oneOf('order', ['shuffled', 'selection', 'pool'] as const),
+    memoryBudget: options.bytes('memoryBudget'),
+    microBatchTokens: options.count('microBatchTokens', 1),
+    recompute: options.flag('recompute') || undefined,
     seed: shared.seed,
   };
   const optimizer = options.oneOf('optimizer', ['rmsprop', 'adamw'] as const);
@@ -121,9 +128,31 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
       );
   }
 
+  const repairData = (): RepairData => ({
+    train,
+    validation: held?.records ?? records.slice(records.length - holdBack),
+    normal: normal?.texts,
+    appendEos: (pairs as NonNullable<typeof pairs>).appendEos,
+    poolIndices: train.map((_, i) => i),
+  });
+  const repairSettings: RepairOptions = {
+    ...settings,
+    ...(optimizer ? { optimizer: { kind: optimizer } } : {}),
+    // nothing can choose the best weights without validation
+    ...(holdBack === 0 && !held ? { keep: 'last' as const } : {}),
+  };
+
   return {
     method,
     records: train.length,
+    async forecast() {
+      if (kl && !normal)
+        throw new MendsetError(
+          'invalid-argument',
+          'Expected --normal FILE for --dry-run with --kl, because texts that are still to be generated have no length yet.',
+        );
+      return await forecastRepair(model, repairData(), method, { ...repairSettings, backend: shared.backend, threads: shared.threads });
+    },
     async run({ onStep, ...run }, finish) {
       using loaded = await LanguageModel.load(model, {
         backend: shared.backend,
@@ -132,30 +161,16 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
         onProgress: run.onProgress,
       });
       using references = referenceFolder === undefined ? null : new ReferenceCache({ folder: referenceFolder });
-      const result = await repair(
-        loaded,
-        {
-          train,
-          validation: held?.records ?? records.slice(records.length - holdBack),
-          normal: normal?.texts,
-          appendEos: (pairs as NonNullable<typeof pairs>).appendEos,
-          poolIndices: train.map((_, i) => i),
-        },
-        method,
-        {
-          ...settings,
-          ...(optimizer ? { optimizer: { kind: optimizer } } : {}),
-          ...(generate === undefined ? {} : { generateNormal: { count: generate } }),
-          ...(references ? { references } : {}),
-          ...run,
-          // nothing can choose the best weights without validation
-          ...(holdBack === 0 && !held ? { keep: 'last' as const } : {}),
-          ...(run.checkpoint ? { checkpoint: { ...run.checkpoint, everySteps } } : {}),
-          log,
-          ...(adapter === undefined ? {} : { onAdapter: (trainer) => trainer.saveAdapter(adapter) }),
-          ...(onStep ? { onStep } : {}),
-        },
-      );
+      const result = await repair(loaded, repairData(), method, {
+        ...repairSettings,
+        ...(generate === undefined ? {} : { generateNormal: { count: generate } }),
+        ...(references ? { references } : {}),
+        ...run,
+        ...(run.checkpoint ? { checkpoint: { ...run.checkpoint, everySteps } } : {}),
+        log,
+        ...(adapter === undefined ? {} : { onAdapter: (trainer) => trainer.saveAdapter(adapter) }),
+        ...(onStep ? { onStep } : {}),
+      });
       if (run.signal?.aborted) throw new MendsetError('aborted', 'Interrupted.');
       await finish(loaded, result);
       return result;

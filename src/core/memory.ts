@@ -4,10 +4,15 @@ import { MendsetError } from './errors.ts';
 /** Share of the free memory that is used when no limit is given. */
 const SHARE_OF_FREE = 0.8;
 
-/** 80 % of the memory that this process can still get, in bytes; the limit of a container counts. */
-export function defaultMemoryLimit(): number {
+/** The memory that this process can still get, in bytes; the limit of a container counts. */
+export function availableMemory(): number {
   const available = (process as { availableMemory?: () => number }).availableMemory?.() ?? freemem();
-  return Math.floor(SHARE_OF_FREE * Math.min(available, freemem()));
+  return Math.min(available, freemem());
+}
+
+/** 80 % of the memory that this process can still get, in bytes. */
+export function defaultMemoryLimit(): number {
+  return Math.floor(SHARE_OF_FREE * availableMemory());
 }
 
 /** `4.2 GiB`, with the largest binary unit that leaves at least 1. */

@@ -71,6 +71,15 @@ export interface RepairOptions extends RunOptions {
   readonly completionTokens?: number | undefined;
   /** Most tokens of prompt and completion; default min(1024, context) */
   readonly totalTokens?: number | undefined;
+  /**
+   * Most bytes that the engine may hold for the training; steps are cut into micro-batches that fit, and a step that cannot fit is
+   * refused before it starts. 0 (default) = no limit
+   */
+  readonly memoryBudget?: number | undefined;
+  /** Most tokens of a pass over a part of a step's batch; 0 (default) = the whole batch. The gradient differs by rounding alone. */
+  readonly microBatchTokens?: number | undefined;
+  /** Compute activations again in the backward pass instead of keeping them, bit for bit; default false */
+  readonly recompute?: boolean | undefined;
   /** Folder for the state of an unfinished run, written every so many steps and on abort */
   readonly checkpoint?: { readonly directory: string; readonly everySteps?: number | undefined } | undefined;
   /** Continue the run whose state lies in `checkpoint.directory`; the model must be the one the run began with */
@@ -108,6 +117,9 @@ export interface ResolvedOptions {
   readonly mask: 'completion' | 'all';
   readonly completionTokens: number;
   readonly totalTokens: number;
+  readonly memoryBudget: number;
+  readonly microBatchTokens: number;
+  readonly recompute: boolean;
   /** Batch mean of per-sequence sums instead of the mean over tokens (paper, DAPT without KL) */
   readonly sequenceSum: boolean;
   readonly finalValidation: boolean;
@@ -140,6 +152,9 @@ export function resolveOptions(method: RepairMethod, options: RepairOptions, con
     mask: options.mask ?? (paper && method.name !== 'sft' ? 'all' : 'completion'),
     completionTokens: options.completionTokens ?? 128,
     totalTokens: options.totalTokens ?? Math.min(1024, context),
+    memoryBudget: options.memoryBudget ?? 0,
+    microBatchTokens: options.microBatchTokens ?? 0,
+    recompute: options.recompute ?? false,
     sequenceSum: paper && method.name === 'dapt' && method.kl === null,
     finalValidation: !paper,
   };
@@ -157,6 +172,8 @@ export function resolveOptions(method: RepairMethod, options: RepairOptions, con
   for (const name of ['batchSize', 'evalBatchSize', 'epochs', 'evalEvery', 'patience', 'completionTokens'] as const) whole(name, 1);
   if (resolved.maxSteps !== null) whole('maxSteps', 1);
   whole('warmupSteps', 0);
+  whole('memoryBudget', 0);
+  whole('microBatchTokens', 0);
   whole('totalTokens', 2);
   whole('seed', 0);
   real('learningRate', resolved.learningRate, 0, true);

@@ -62,6 +62,9 @@ export async function repair(
     optimizer: resolved.optimizer,
     adapter: resolved.lora ?? undefined,
     seed: resolved.seed,
+    memoryBudget: resolved.memoryBudget,
+    microBatchTokens: resolved.microBatchTokens,
+    checkpoint: resolved.recompute,
   });
 
   const folder = options.checkpoint ? new RunStateFolder(options.checkpoint.directory, fingerprint) : null;

@@ -1,13 +1,13 @@
 import type { RunOptions } from '../core/run-options.ts';
 import type { FeatureKind } from '../features/feature.ts';
 import type { BackendName } from '../model/load-weights.ts';
+import { type ModelShape, modelShape } from '../model/model-shape.ts';
 import { paperFlopsPerToken } from '../repair/flops.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { calibrate, canCalibrate, type ModelRates } from './calibration.ts';
 import type { RepairConfig } from './config.ts';
 import { makeRepair } from './make-repair.ts';
 import { makeSelector } from './make-selector.ts';
-import { type ModelShape, modelShape } from './model-shape.ts';
 import { type PlannedCell, windowKey } from './plan.ts';
 import type { StudyInputs } from './study-inputs.ts';
 

@@ -1,7 +1,9 @@
 import { join, resolve } from 'node:path';
 import { pathKind, writeFileAtomic } from '../../core/files.ts';
+import { availableMemory, formatBytes } from '../../core/memory.ts';
 import { packageVersion } from '../../core/package-version.ts';
 import { requireReplaceable } from '../../model/save.ts';
+import { methodLabel } from '../../repair/method.ts';
 import { repairJson, sensitivityTable } from '../../repair/result.ts';
 import { removeRunState, STATE_FILE } from '../../repair/run-state.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -10,6 +12,7 @@ import { prepareRepair } from '../prepare-repair.ts';
 
 export async function run(context: CommandContext): Promise<number> {
   const { options, progress, signal, argv, result } = context;
+  if (options.flag('dryRun')) return await dryRun(context);
   const out = options.required('out', 'to name the folder of the repaired model');
   const before = options.problems.length;
   await options.output(out, 'folder', 'out');
@@ -63,6 +66,38 @@ export async function run(context: CommandContext): Promise<number> {
   result(
     { out, ...document },
     `${done.label}: ${done.steps} steps on ${done.examples} examples in ${done.cost.seconds.total.toFixed(1)} s, ${(done.cost.flopsCounted / 1e12).toPrecision(3)} TFLOP${best}\nmodel    ${out}\ndetails  ${join(out, 'repair.json')}`,
+  );
+  return 0;
+}
+
+/** Prints what the repair would do and hold; reads the data and no weights. */
+async function dryRun(context: CommandContext): Promise<number> {
+  const { options, progress, result } = context;
+  await options.output(options.text('out'), 'folder', 'out');
+  const prepared = await prepareRepair(context);
+  options.finish();
+  const forecast = await prepared.forecast();
+  for (const warning of forecast.warnings) progress.log(`warning: ${warning}`);
+  const { memory: m, referenceBytes } = forecast;
+  const parts = [
+    ['weights', m.weights],
+    ['head of the original', m.reference],
+    ['optimiser', m.optimizer],
+    ['best weights so far', m.snapshot],
+    ['activations and gradients', m.work],
+    ['packed operands', m.scratch],
+  ] as const;
+  const cut = m.microBatches > 1 ? `, each step in ${m.microBatches} micro-batches` : '';
+  const checkpointed = m.checkpointed ? ', activations computed again' : '';
+  const later = m.optimizerMost > m.optimizer ? `, ${formatBytes(m.peak + m.optimizerMost - m.optimizer)} once every block was chosen` : '';
+  result(
+    { label: methodLabel(prepared.method), ...forecast },
+    [
+      `${methodLabel(prepared.method)}: ${forecast.steps} steps on ${forecast.records} records (${forecast.validationRecords} held back), ${forecast.tokens} tokens, ${(forecast.flops / 1e12).toPrecision(3)} TFLOP${cut}${checkpointed}`,
+      `memory   ${formatBytes(m.peak)} at the largest step${later}; ${formatBytes(availableMemory())} are free`,
+      ...parts.filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `         ${formatBytes(bytes).padStart(10)}  ${name}`),
+      ...(referenceBytes > 0 ? [`files    ${formatBytes(referenceBytes)} for what the original model says about the normal texts`] : []),
+    ].join('\n'),
   );
   return 0;
 }
