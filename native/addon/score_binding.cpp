@@ -8,6 +8,7 @@
 #include "select/ccs.h"
 #include "select/memory_estimate.h"
 #include "select/permutation.h"
+#include "select/ranked_groups.h"
 #include "select/top_scores.h"
 
 namespace mendset::addon {
@@ -117,12 +118,26 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, bytes);
 }
 
+// values, labels, ranked (out), ends (out)
+Napi::Value ranks_within(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Pins pins;
+  std::span<double> values;
+  std::span<int32_t> labels, ranked, ends;
+  if (read_array(info[0], "values", -1, pins, &values) && read_array(info[1], "labels", -1, pins, &labels) && read_array(info[2], "ranked", -1, pins, &ranked) &&
+      read_array(info[3], "ends", -1, pins, &ends)) {
+    succeeded(env, rank_groups(values, labels, ranked, ends));
+  }
+  return env.Undefined();
+}
+
 }  // namespace
 
 void register_scores(Napi::Env env, Napi::Object exports) {
   exports.Set("ccsTask", Napi::Function::New<ccs>(env, "ccsTask"));
   exports.Set("topScoresTask", Napi::Function::New<top_scores>(env, "topScoresTask"));
   exports.Set("permutationTask", Napi::Function::New<permutation>(env, "permutationTask"));
+  exports.Set("rankGroups", Napi::Function::New<ranks_within>(env, "rankGroups"));
   exports.Set("selectionMemory", Napi::Function::New<memory>(env, "selectionMemory"));
 }
 

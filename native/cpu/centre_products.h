@@ -40,6 +40,19 @@ class CentreProducts {
     return scratch_ != nullptr;
   }
 
+  void pack_centres() {
+    run_tasks(context_, centre_panels_, k_ * d_, [&](int64_t panel, int) {
+      const int64_t first = panel * kernels_.rows;
+      kernels_.pack(packed(panel), kernels_.rows, centres_ + first * d_, d_, true, std::min(kernels_.rows, k_ - first), d_, MS_ACTIVATION_NONE);
+    });
+  }
+
+  // Rows from anywhere, in place of run(): pack_centres() first, then panels from any worker. fold() as below.
+  template <typename Sink> void gathered(const float* const* rows, int64_t used, int worker, Sink& sink) {
+    context_.kernels.selection.pack_rows(rows, used, d_, own_panel(worker));
+    products(own_panel(worker), {}, worker, sink);
+  }
+
   // begin(first row, rows, worker) makes a sink for each panel of rows; its fold(tile, first centre, centres) sees all centres in ascending order,
   // then end() is called.
   template <typename Begin> void run(Begin begin) {
@@ -59,23 +72,29 @@ class CentreProducts {
  private:
   float* packed(int64_t panel) const { return reinterpret_cast<float*>(scratch_ + packed_at_) + panel * kernels_.rows * d_; }
 
-  void pack_centres() {
-    run_tasks(context_, centre_panels_, k_ * d_, [&](int64_t panel, int) {
-      const int64_t first = panel * kernels_.rows;
-      kernels_.pack(packed(panel), kernels_.rows, centres_ + first * d_, d_, true, std::min(kernels_.rows, k_ - first), d_, MS_ACTIVATION_NONE);
-    });
+  template <typename Sink> void multiply(int64_t row, int worker, Sink& sink) {
+    float* const rows = own_panel(worker);
+    kernels_.pack(rows, kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
+    Prefetch ahead;
+    // The rows of the next panel come from memory while this one is multiplied, a few cache lines per tile.
+    if (centre_panels_ >= kFewestPrefetchingPanels) {
+      ahead.next = reinterpret_cast<const char*>(x_ + (row + kernels_.columns) * d_);
+      ahead.bytes = std::min(kernels_.columns, std::max<int64_t>(0, n_ - row - kernels_.columns)) * d_ * 4;
+      ahead.share = (ahead.bytes / (centre_panels_ * blocks_of(d_, depth_block_)) + 127) / 64 * 64;
+    }
+    products(rows, ahead, worker, sink);
   }
 
-  template <typename Sink> void multiply(int64_t row, int worker, Sink& sink) {
-    std::byte* const own = scratch_ + workers_at_ + static_cast<size_t>(worker) * worker_bytes_;
-    float* const rows = reinterpret_cast<float*>(own);
-    float* const tiles = reinterpret_cast<float*>(own + tiles_at_);
+  struct Prefetch {
+    const char* next = nullptr;
+    int64_t bytes = 0, share = 0;
+  };
+
+  float* own_panel(int worker) const { return reinterpret_cast<float*>(scratch_ + workers_at_ + static_cast<size_t>(worker) * worker_bytes_); }
+
+  template <typename Sink> void products(const float* rows, const Prefetch& ahead, int worker, Sink& sink) {
+    float* const tiles = reinterpret_cast<float*>(reinterpret_cast<std::byte*>(own_panel(worker)) + tiles_at_);
     const int64_t tile_elements = kernels_.rows * kernels_.columns;
-    kernels_.pack(rows, kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
-    // The rows of the next panel come from memory while this one is multiplied, a few cache lines per tile.
-    const auto* const next = reinterpret_cast<const char*>(x_ + (row + kernels_.columns) * d_);
-    const int64_t next_bytes = centre_panels_ >= kFewestPrefetchingPanels ? std::min(kernels_.columns, std::max<int64_t>(0, n_ - row - kernels_.columns)) * d_ * 4 : 0;
-    const int64_t share = (next_bytes / (centre_panels_ * blocks_of(d_, depth_block_)) + 127) / 64 * 64;
     int64_t fetched = 0;
     for (int64_t group = 0; group < centre_panels_; group += group_panels_) {
       const int64_t end = std::min(centre_panels_, group + group_panels_);
@@ -85,7 +104,7 @@ class CentreProducts {
         for (int64_t panel = group; panel < end; ++panel) {
           const int64_t first = panel * kernels_.rows, used = std::min(kernels_.rows, k_ - first);
           float* const tile = tiles + (panel - group) * tile_elements;
-          for (const int64_t stop = std::min(next_bytes, fetched + share); fetched < stop; fetched += 64) __builtin_prefetch(next + fetched, 0, 2);
+          for (const int64_t stop = std::min(ahead.bytes, fetched + ahead.share); fetched < stop; fetched += 64) __builtin_prefetch(ahead.next + fetched, 0, 2);
           kernels_.tile_exact(depth, packed(panel) + p * kernels_.rows, rows + p * kernels_.columns, kernels_.columns, tile, p > 0, used);
           if (p + depth == d_) sink.fold(tile, first, used);
         }

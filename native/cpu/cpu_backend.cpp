@@ -120,7 +120,7 @@ constexpr ms_backend kTable = {
     .label_distances = cpu_label_distances,
     .move_rows = cpu_move_rows,
     .filter_heads = cpu_filter_heads,
-    .nearest_filtered = cpu_nearest_filtered,
+    .nearest_bounded = cpu_nearest_bounded,
     .nearest_rows = cpu_nearest_rows,
     .coverage_gains = cpu_coverage_gains,
 };

@@ -13,14 +13,22 @@ namespace {
 using namespace cpu;
 
 constexpr int64_t kMagnitudeBlock = 1 << 16;
-constexpr int64_t kCovarianceRows = 1024;  // rows whose centred fp64 copy lies in scratch at a time
-constexpr int64_t kMostTile64 = 4 * 16;
+constexpr int64_t kCovarianceRows = 512;  // rows whose centred copy lies in scratch at a time
+constexpr int64_t kProductRows = 128;     // products summed in fp32 before fp64 takes over
 
 // A power of two that is at least `value` (value > 0).
 int exponent_above(double value) {
   int exponent;
   const double fraction = std::frexp(value, &exponent);  // value = fraction 2^exponent, 0.5 <= fraction < 1
   return fraction == 0.5 ? exponent - 1 : exponent;
+}
+
+// mean = shift + rest: x - shift is nearly exact where x is near the mean.
+void split_mean(const double* mean, int64_t d, float* shift, float* rest) {
+  for (int64_t p = 0; p < d; ++p) {
+    shift[p] = static_cast<float>(mean[p]);
+    rest[p] = static_cast<float>(mean[p] - static_cast<double>(shift[p]));
+  }
 }
 
 }  // namespace
@@ -60,21 +68,25 @@ int32_t cpu_label_sums(ms_context* handle, const ms_label_sums_args* args) {
 int32_t cpu_move_rows(ms_context* handle, const ms_move_rows_args* args) {
   Context& context = context_of(handle);
   const auto& [n, k, d, x, before, after, grid, sums, counts] = *args;
-  MS_EXPECT(context, n >= 0 && k >= 0 && d >= 0);
-  int64_t moved = 0;
+  MS_EXPECT(context, n >= 0 && n <= INT32_MAX && k >= 0 && d >= 0);
+  ScratchPlan plan;
+  plan.add<int32_t>(n);
+  auto* const moved = reinterpret_cast<int32_t*>(context.workspace.reserve(plan.bytes()));
+  if (moved == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the list of moved rows");
+  int64_t count = 0;
   for (int64_t i = 0; i < n; ++i) {
     if (before[i] == after[i]) continue;
     MS_EXPECT(context, before[i] >= -1 && before[i] < k && after[i] >= 0 && after[i] < k);
-    ++moved;
+    moved[count++] = static_cast<int32_t>(i);
     if (before[i] >= 0) --counts[before[i]];
     ++counts[after[i]];
   }
-  if (moved == 0) return MS_OK;
+  if (count == 0) return MS_OK;
   // Columns are shared out, so that every sum has one writer; the rows were just read and lie in the last-level cache.
   const int64_t width = std::clamp<int64_t>(blocks_of(d, 8 * 16) * 16, 16, 64);
-  run_tasks(context, blocks_of(d, width), moved * d, [&](int64_t task, int) {
+  run_tasks(context, blocks_of(d, width), count * d, [&](int64_t task, int) {
     const int64_t column = task * width;
-    context.kernels.selection.move_rows(x + column, d, n, std::min(width, d - column), before, after, grid, sums + column, d);
+    context.kernels.selection.move_rows(x + column, d, moved, count, std::min(width, d - column), before, after, grid, sums + column, d);
   });
   return MS_OK;
 }
@@ -104,34 +116,60 @@ int32_t cpu_column_means(ms_context* handle, const ms_column_means_args* args) {
   return MS_OK;
 }
 
+// Products of blocks of kProductRows rows are canonical fp32 chains, their sums fp64: an entry errs by at most (gamma(kProductRows) + 8 u)
+// sqrt(c_pp c_qq), the 8 u for rows that are centred in fp32, and its bits are the same on every instruction set.
 int32_t cpu_covariance(ms_context* handle, const ms_covariance_args* args) {
   Context& context = context_of(handle);
   const auto& [n, d, x, mean, out] = *args;
   MS_EXPECT(context, n >= 2 && d >= 0);
-  const ReduceKernels& kernels = context.kernels.reduce;
-  const int64_t width = kernels.tile64_columns, panels = blocks_of(d, width), most_rows = std::min(n, kCovarianceRows);
+  const GemmKernels& gemm = context.kernels.gemm;
+  const int64_t row_panels = blocks_of(d, gemm.rows), ld = blocks_of(d, gemm.columns) * gemm.columns, most_rows = std::min(n, kCovarianceRows);
   ScratchPlan plan;
-  plan.add<double>(panels * width * most_rows);
-  auto* const centred = reinterpret_cast<double*>(context.workspace.reserve(plan.bytes()));
-  if (centred == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the scratch of a covariance");
+  const size_t shift_at = plan.add<float>(d), rest_at = plan.add<float>(d), centred_at = plan.add<float>(ld * most_rows), packed_at = plan.add<float>(row_panels * gemm.rows * blocks_of(most_rows, kProductRows) * kProductRows),
+               largest_at = plan.add<float>(blocks_of(most_rows, kProductRows));
+  std::byte* const scratch = context.workspace.reserve(plan.bytes());
+  if (scratch == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the scratch of a covariance");
+  auto* const shift = reinterpret_cast<float*>(scratch + shift_at);
+  auto* const rest = reinterpret_cast<float*>(scratch + rest_at);
+  auto* const centred = reinterpret_cast<float*>(scratch + centred_at);
+  auto* const packed = reinterpret_cast<float*>(scratch + packed_at);
+  auto* const largest = reinterpret_cast<float*>(scratch + largest_at);
+  split_mean(mean, d, shift, rest);
   std::fill_n(out, d * d, 0.0);
 
   for (int64_t first = 0; first < n; first += kCovarianceRows) {
-    const int64_t rows = std::min(kCovarianceRows, n - first);
-    run_tasks(context, panels, rows * d, [&](int64_t panel, int) {
-      const int64_t column = panel * width;
-      kernels.centre_columns(x + first * d + column, d, rows, std::min(width, d - column), mean + column, centred + panel * width * rows);
+    const int64_t rows = std::min(kCovarianceRows, n - first), blocks = blocks_of(rows, kProductRows);
+    const auto rows_of = [&](int64_t block) { return std::min(kProductRows, rows - block * kProductRows); };
+    run_tasks(context, blocks, rows * d, [&](int64_t block, int) {
+      float* const to = centred + block * kProductRows * ld;
+      context.kernels.reduce.centre(x + (first + block * kProductRows) * d, rows_of(block), d, shift, rest, to, ld);
+      largest[block] = static_cast<float>(context.kernels.reduce.largest_magnitude(to, rows_of(block) * ld));
     });
-    run_tasks(context, panels, rows * d * d, [&](int64_t task, int) {
-      const int64_t row_panel = panels - 1 - task;  // longest rows of the lower triangle first
-      for (int64_t column_panel = 0; column_panel <= row_panel; ++column_panel) {
-        for (int64_t group = 0; group < width && row_panel * width + group < d; group += 4) {
-          const int64_t row = row_panel * width + group, column = column_panel * width;
-          const int64_t rows_used = std::min<int64_t>(4, d - row), columns_used = std::min(width, d - column);
-          alignas(64) double tile[kMostTile64] = {};
-          for (int64_t r = 0; r < rows_used; ++r) std::copy_n(out + (row + r) * d + column, columns_used, tile + r * width);
-          kernels.tile64(rows, centred + row_panel * width * rows + group, centred + column_panel * width * rows, tile);
-          for (int64_t r = 0; r < rows_used; ++r) std::copy_n(tile + r * width, columns_used, out + (row + r) * d + column);
+    // Far from 1 squares could overflow or vanish: such rows are scaled by a power of two.
+    const float magnitude = *std::max_element(largest, largest + blocks);
+    const bool scaled = magnitude > 0 && (magnitude > 0x1p50f || magnitude < 0x1p-20f);
+    const int exponent = scaled ? exponent_above(static_cast<double>(magnitude)) : 0;
+    const double unit = std::ldexp(1.0, 2 * exponent);
+    run_tasks(context, blocks, rows * d, [&](int64_t block, int) {
+      float* const from = centred + block * kProductRows * ld;
+      for (int64_t i = 0; scaled && i < rows_of(block) * ld; ++i) from[i] = std::ldexp(from[i], -exponent);
+      for (int64_t panel = 0; panel < row_panels; ++panel) {
+        gemm.pack(packed + (block * row_panels + panel) * gemm.rows * kProductRows, gemm.rows, from + panel * gemm.rows, ld, false, std::min(gemm.rows, d - panel * gemm.rows), rows_of(block), MS_ACTIVATION_NONE);
+      }
+    });
+    run_tasks(context, row_panels, rows * d * d, [&](int64_t task, int) {
+      const int64_t panel = row_panels - 1 - task, row = panel * gemm.rows, rows_used = std::min(gemm.rows, d - row);  // longest rows of the lower triangle first
+      alignas(64) float tile[kMostTileElements];
+      alignas(64) double sums[kMostTileElements];
+      for (int64_t column = 0; column < row + rows_used; column += gemm.columns) {
+        const int64_t columns_used = std::min(gemm.columns, d - column);
+        std::fill_n(sums, gemm.rows * gemm.columns, 0.0);
+        for (int64_t block = 0; block < blocks; ++block) {
+          gemm.tile_exact(rows_of(block), packed + (block * row_panels + panel) * gemm.rows * kProductRows, centred + block * kProductRows * ld + column, ld, tile, false, rows_used);
+          context.kernels.reduce.add_tile(tile, rows_used * gemm.columns, sums);
+        }
+        for (int64_t r = 0; r < rows_used; ++r) {
+          for (int64_t c = 0; c < columns_used; ++c) out[(row + r) * d + column + c] += unit * sums[r * gemm.columns + c];
         }
       }
     });
@@ -142,39 +180,47 @@ int32_t cpu_covariance(ms_context* handle, const ms_covariance_args* args) {
   return MS_OK;
 }
 
+// The same for projections: blocks of kProductRows columns.
 int32_t cpu_project(ms_context* handle, const ms_project_args* args) {
   Context& context = context_of(handle);
   const auto& [n, d, r, x, mean, components, y] = *args;
   MS_EXPECT(context, n >= 0 && d >= 0 && r >= 0);
-  const ReduceKernels& kernels = context.kernels.reduce;
-  const int64_t width = kernels.tile64_columns, component_panels = blocks_of(r, width), row_panels = blocks_of(n, width);
+  const GemmKernels& gemm = context.kernels.gemm;
+  const int64_t component_panels = blocks_of(r, gemm.rows), row_panels = blocks_of(n, gemm.columns), task_panels = std::max<int64_t>(1, 256 / gemm.columns);
   ScratchPlan plan;
-  const size_t components_at = plan.add<double>(component_panels * width * d);
+  const size_t shift_at = plan.add<float>(d), rest_at = plan.add<float>(d), rounded_at = plan.add<float>(r * d), components_at = plan.add<float>(component_panels * gemm.rows * d);
   ScratchPlan worker_plan;
-  worker_plan.add<double>(width * d);
+  worker_plan.add<float>(gemm.columns * d);
   const size_t workers_at = plan.bytes();
   std::byte* const scratch = context.workspace.reserve(workers_at + worker_plan.bytes() * static_cast<size_t>(context.pool.threads()));
   if (scratch == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the scratch of a projection");
-  auto* const packed = reinterpret_cast<double*>(scratch + components_at);  // [component panel][d][width]
+  auto* const shift = reinterpret_cast<float*>(scratch + shift_at);
+  auto* const rest = reinterpret_cast<float*>(scratch + rest_at);
+  auto* const rounded = reinterpret_cast<float*>(scratch + rounded_at);
+  auto* const packed = reinterpret_cast<float*>(scratch + components_at);  // [component panel][d][rows of a tile]
+  split_mean(mean, d, shift, rest);
+  for (int64_t i = 0; i < r * d; ++i) rounded[i] = static_cast<float>(components[i]);
   for (int64_t panel = 0; panel < component_panels; ++panel) {
-    for (int64_t c = 0; c < d; ++c) {
-      for (int64_t w = 0; w < width; ++w) {
-        const int64_t component = panel * width + w;
-        packed[(panel * d + c) * width + w] = component < r ? components[component * d + c] : 0.0;
-      }
-    }
+    const int64_t first = panel * gemm.rows;
+    gemm.pack(packed + first * d, gemm.rows, rounded + first * d, d, true, std::min(gemm.rows, r - first), d, MS_ACTIVATION_NONE);
   }
-  run_tasks(context, row_panels, n * d * r, [&](int64_t panel, int worker) {
-    auto* const rows = reinterpret_cast<double*>(scratch + workers_at + static_cast<size_t>(worker) * worker_plan.bytes());
-    const int64_t row = panel * width, used = std::min(width, n - row);
-    kernels.centre_rows(x + row * d, d, used, d, mean, rows);
-    for (int64_t column_panel = 0; column_panel < component_panels; ++column_panel) {
-      const int64_t column = column_panel * width, columns_used = std::min(width, r - column);
-      for (int64_t group = 0; group < used; group += 4) {
-        alignas(64) double tile[kMostTile64] = {};
-        kernels.tile64(d, rows + group, packed + column_panel * width * d, tile);
-        for (int64_t i = group; i < std::min(group + 4, used); ++i) {
-          for (int64_t c = 0; c < columns_used; ++c) y[(row + i) * r + column + c] = static_cast<float>(tile[(i - group) * width + c]);
+  run_tasks(context, blocks_of(row_panels, task_panels), n * d * r, [&](int64_t task, int worker) {
+    auto* const rows = reinterpret_cast<float*>(scratch + workers_at + static_cast<size_t>(worker) * worker_plan.bytes());
+    alignas(64) float tile[kMostTileElements];
+    alignas(64) double sums[kMostTileElements];
+    for (int64_t panel = task * task_panels; panel < std::min(row_panels, (task + 1) * task_panels); ++panel) {
+      const int64_t row = panel * gemm.columns, used = std::min(gemm.columns, n - row);
+      gemm.pack(rows, gemm.columns, x + row * d, d, true, used, d, MS_ACTIVATION_NONE);
+      context.kernels.reduce.centre_panel(rows, d, shift, rest);
+      for (int64_t first = 0; first < r; first += gemm.rows) {
+        const int64_t count = std::min(gemm.rows, r - first);
+        std::fill_n(sums, gemm.rows * gemm.columns, 0.0);
+        for (int64_t p = 0; p < d; p += kProductRows) {
+          gemm.tile_exact(std::min(kProductRows, d - p), packed + first * d + p * gemm.rows, rows + p * gemm.columns, gemm.columns, tile, false, count);
+          context.kernels.reduce.add_tile(tile, count * gemm.columns, sums);
+        }
+        for (int64_t w = 0; w < used; ++w) {
+          for (int64_t j = 0; j < count; ++j) y[(row + w) * r + first + j] = static_cast<float>(sums[j * gemm.columns + w]);
         }
       }
     }

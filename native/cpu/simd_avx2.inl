@@ -54,8 +54,6 @@ MS_INLINE float fold_max(__m128 s) {
 MS_INLINE float reduce_add(Vec a) { return fold_add(_mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
 MS_INLINE float reduce_max(Vec a) { return fold_max(_mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
 
-typedef double Doubles __attribute__((vector_size(32)));  // as many bytes as a Vec
-MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return _mm256_fmadd_pd(a, b, c); }
 
 struct Sum64 {
   __m256d low, high;

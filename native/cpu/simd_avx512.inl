@@ -55,8 +55,6 @@ MS_INLINE float reduce_max(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
-typedef double Doubles __attribute__((vector_size(64)));  // as many bytes as a Vec
-MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return _mm512_fmadd_pd(a, b, c); }
 
 struct Sum64 {
   __m512d low, high;

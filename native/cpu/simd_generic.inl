@@ -33,7 +33,6 @@ MS_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 MS_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 MS_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }
 MS_INLINE Vec operator/(Vec a, Vec b) { return {a.v / b.v}; }
-// a * b + c; one rounding where the processor has it, two here.
 MS_INLINE Vec fma(Vec a, Vec b, Vec c) { return {a.v * b.v + c.v}; }
 // a * b + c with one rounding everywhere: for whatever decides an index.
 MS_INLINE Vec fma_exact(Vec a, Vec b, Vec c) {
@@ -100,9 +99,6 @@ MS_INLINE float reduce_max(Vec a) {
 }
 
 // Running sums in fp64, one per lane (or pair of lanes), added up in a fixed order by total().
-typedef double Doubles __attribute__((vector_size(16)));  // as many bytes as a Vec
-// a * b + c; one rounding where the processor has it, two here.
-MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return a * b + c; }
 
 struct Sum64 {
   double lanes[kLanes] = {};

@@ -68,8 +68,6 @@ MS_INLINE float reduce_max(Vec a) {
   return s[0];
 }
 
-typedef double Doubles __attribute__((vector_size(16)));  // as many bytes as a Vec
-MS_INLINE Doubles fma(Doubles a, Doubles b, Doubles c) { return (Doubles)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b); }
 
 struct Sum64 {
   float64x2_t low = vdupq_n_f64(0.0), high = vdupq_n_f64(0.0);

@@ -63,20 +63,29 @@ int32_t plain_filter_heads(ms_context*, const ms_filter_heads_args* a) {
     }
     const double tail = std::sqrt(std::max(0.0, spread - head + 3 * a->head_error * spread));
     out[a->r] = std::nextafter(static_cast<float>(tail), INFINITY);
-    a->squares[2 * i] = length;
-    a->squares[2 * i + 1] = spread;
+    if (a->lengths) a->lengths[i] = length;
+    a->spreads[i] = spread;
   }
   return MS_OK;
 }
 
-int32_t plain_nearest_filtered(ms_context* context, const ms_nearest_filtered_args* a) {
+int32_t plain_nearest_bounded(ms_context* context, const ms_nearest_bounded_args* a) {
   for (int64_t i = 0; i < a->n; ++i) {
-    a->upper[i] = INFINITY;
-    a->lower[i] = -1;
+    int32_t label = 0;
+    double least = INFINITY;
+    for (int32_t j = 0; j < a->k; ++j) {
+      double square = 0;
+      const ms_label_distances_args one{1, a->d, a->x + i * a->d, a->centroids, &j, &square};
+      plain_label_distances(context, &one);
+      if (!(square < least)) continue;
+      least = square;
+      label = j;
+    }
+    a->labels[i] = label;
+    if (a->upper) a->lower[i] = a->gap[i] = -INFINITY;
   }
-  a->evaluated[1] += a->n * a->k;
-  const ms_nearest_centre_args nearest{a->n, a->k, a->d, a->x, a->centres, a->c_norms, a->labels, nullptr, nullptr, nullptr};
-  return plain_nearest_centre(context, &nearest);
+  a->evaluated[3] += a->n * a->k;
+  return MS_OK;
 }
 
 }  // namespace mendset

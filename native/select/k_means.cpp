@@ -61,7 +61,9 @@ Status KMeans::allocate() {
   host_.resize(static_cast<size_t>(n));
   total_sums_.resize(static_cast<size_t>(k * d));
   total_counts_.resize(static_cast<size_t>(k));
-  if (options_.prune) filter_ = KMeansFilter::create(backend_, x_, k);
+  MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(double)), &squares_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &fp64_centroids_));
+  assignment_ = std::make_unique<KMeansAssignment>(backend_, x_, k, options_.prune);
   row_ = 0;
   return given_ != nullptr ? Status() : allocate_start();
 }
@@ -98,8 +100,7 @@ Status KMeans::advance() {
     case Phase::measure:
       return advance_measure();
     case Phase::prepare:
-      if (filter_ != nullptr && !filter_->prepared()) return filter_->prepare();
-      return begin_restart();
+      return assignment_->prepared() ? begin_restart() : assignment_->prepare();
     case Phase::seed:
       return advance_seed();
     case Phase::sample:
@@ -124,18 +125,25 @@ Status KMeans::advance_check() {
   return {};
 }
 
-// The sum of squares of the matrix, in row order.
+// Squared lengths of all rows, and their sum in row order.
 Status KMeans::advance_measure() {
   const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
   std::vector<double> squares(static_cast<size_t>(last - row_));
-  MS_TRY(label_squares(row_, last, nullptr, nullptr, squares.data()));
-  for (double square : squares) squares_ += square;
+  const ms_label_distances_args args{last - row_, x_.d(), x_.device_row(row_), nullptr, nullptr, squares_.as<double>() + row_};
+  MS_TRY(backend_->check(backend_->table().label_distances(backend_->context(), &args), "label_distances"));
+  MS_TRY(squares_.download(squares.data(), squares.size() * sizeof(double), bytes_of(row_, sizeof(double))));
+  for (double square : squares) {
+    sum_of_squares_ += square;
+    x_length_ = std::max(x_length_, square);
+  }
   row_ = last;
-  if (row_ == x_.n()) phase_ = Phase::prepare;
+  if (row_ < x_.n()) return {};
+  x_length_ = std::sqrt(x_length_);
+  phase_ = Phase::prepare;
   return {};
 }
 
-// Squared distances of rows [first, last) to the centroids of their labels ([last - first] on the device), or their squared lengths.
+// Squared distances of rows [first, last) to the centroids of their labels ([last - first] on the device).
 Status KMeans::label_squares(int64_t first, int64_t last, const double* centroids, const int32_t* labels, double* squares) {
   const size_t bytes = bytes_of(last - first, sizeof(double));
   if (row_squares_.bytes() < bytes) {
@@ -167,24 +175,28 @@ Status KMeans::begin_restart() {
 
 Status KMeans::begin_lloyd() {
   const size_t n = static_cast<size_t>(x_.n());
-  MS_TRY(upload_centroids(run_.centroids));
   run_.labels.assign(n, -1);
   previous_labels_.assign(n, -1);
   MS_TRY(labels_.upload(run_.labels.data(), n * sizeof(int32_t)));
   std::fill(total_sums_.begin(), total_sums_.end(), 0.0);
   std::fill(total_counts_.begin(), total_counts_.end(), 0);
   MS_TRY(upload_sums());
-  row_ = 0;
   phase_ = Phase::assign;
-  if (filter_ == nullptr) return {};
-  filter_->begin_restart();
-  return filter_->begin_pass(rounded_, centres_.as<float>(), c_norms_.as<float>());
+  assignment_->begin_restart(squares_.as<double>(), x_length_, run_.centroids);
+  return begin_pass();
+}
+
+Status KMeans::begin_pass() {
+  row_ = 0;
+  MS_TRY(upload_centroids(run_.centroids));
+  const double spread = run_.inertia.empty() ? 0 : std::sqrt(run_.inertia.back() / static_cast<double>(x_.n()));
+  return assignment_->begin_pass({run_.centroids, fp64_centroids_.as<double>(), centres_.as<float>(), c_norms_.as<float>(), spread});
 }
 
 Status KMeans::upload_centroids(const std::vector<double>& centroids) {
-  rounded_.assign(centroids.size(), 0.0f);
-  for (size_t i = 0; i < centroids.size(); ++i) rounded_[i] = static_cast<float>(centroids[i]);
-  MS_TRY(centres_.upload(rounded_.data(), rounded_.size() * sizeof(float)));
+  const std::vector<float> rounded(centroids.begin(), centroids.end());
+  MS_TRY(fp64_centroids_.upload(centroids.data(), centroids.size() * sizeof(double)));
+  MS_TRY(centres_.upload(rounded.data(), rounded.size() * sizeof(float)));
   const ms_row_norms_args norms{options_.k, x_.d(), centres_.as<float>(), c_norms_.as<float>()};
   return backend_->check(backend_->table().row_norms(backend_->context(), &norms), "row_norms");
 }
@@ -201,13 +213,7 @@ Status KMeans::advance_assign() {
   const int64_t rows = last - row_;
   int32_t* const labels = labels_.as<int32_t>() + row_;
   MS_TRY(backend_->check(backend_->table().copy(backend_->context(), before_.data(), labels, bytes_of(rows, sizeof(int32_t))), "copy"));
-  if (filter_ != nullptr) {
-    MS_TRY(filter_->assign(row_, last, labels_.as<int32_t>()));
-  } else {
-    const ms_nearest_centre_args nearest{rows, k, d, x_.device_row(row_), centres_.as<float>(), c_norms_.as<float>(), labels, nullptr, nullptr, nullptr};
-    MS_TRY(backend_->check(backend_->table().nearest_centre(backend_->context(), &nearest), "nearest_centre"));
-    result_.distances += rows * k;
-  }
+  MS_TRY(assignment_->assign(row_, last, labels_.as<int32_t>()));
   result_.pairs += rows * k;
   const ms_move_rows_args moves{rows, k, d, x_.device_row(row_), before_.as<int32_t>(), labels, grid_, sums_.as<double>(), counts_.as<int64_t>()};
   MS_TRY(backend_->check(backend_->table().move_rows(backend_->context(), &moves), "move_rows"));
@@ -233,11 +239,9 @@ Status KMeans::finish_pass() {
       run_.centroids[static_cast<size_t>(p)] = total_sums_[static_cast<size_t>(p)] / static_cast<double>(total_counts_[static_cast<size_t>(j)]);
   }
   if (options_.spherical) scale_centroids();
-  MS_TRY(upload_centroids(run_.centroids));
   ++run_.iterations;
   previous_labels_ = run_.labels;
-  row_ = 0;
-  return filter_ != nullptr ? filter_->begin_pass(rounded_, centres_.as<float>(), c_norms_.as<float>()) : Status();
+  return begin_pass();
 }
 
 // To length 1; a mean of length 0 stays.
@@ -257,7 +261,6 @@ void KMeans::scale_centroids() {
 Status KMeans::refill_empty_clusters() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
   std::vector<double> distance(static_cast<size_t>(n));
-  MS_TRY(upload_fp64(run_.centroids));
   for (int64_t first = 0; first < n;) {
     const int64_t last = std::min(n, first + chunk_rows(d));
     MS_TRY(label_squares(first, last, fp64_centroids_.as<double>(), labels_.as<int32_t>() + first, distance.data() + first));
@@ -283,21 +286,16 @@ Status KMeans::refill_empty_clusters() {
     run_.labels[static_cast<size_t>(farthest)] = static_cast<int32_t>(j);
     distance[static_cast<size_t>(farthest)] = 0;
     ++run_.refilled;
-    if (filter_ != nullptr) MS_TRY(filter_->forget(farthest));
+    MS_TRY(assignment_->forget(farthest));
   }
   MS_TRY(labels_.upload(run_.labels.data(), bytes_of(n, sizeof(int32_t))));
   return upload_sums();
 }
 
-Status KMeans::upload_fp64(const std::vector<double>& centroids) {
-  if (fp64_centroids_.data() == nullptr) MS_TRY(Buffer::allocate(backend_, centroids.size() * sizeof(double), &fp64_centroids_));
-  return fp64_centroids_.upload(centroids.data(), centroids.size() * sizeof(double));
-}
-
 // Sum |x|^2 - 2 sum_j S_j . c_j + sum_j n_j |c_j|^2 of the pass just made, in O(k d).
 double KMeans::inertia() const {
   const int64_t d = x_.d();
-  double sum = squares_;
+  double sum = sum_of_squares_;
   for (int64_t j = 0; j < options_.k; ++j) {
     const double size = static_cast<double>(total_counts_[static_cast<size_t>(j)]);
     for (int64_t p = j * d; p < (j + 1) * d; ++p) {
@@ -316,13 +314,10 @@ Status KMeans::finish_restart(KMeansStop stop) {
   if (restart_ < options_.restarts) return begin_restart();
 
   renumber();
-  if (filter_ != nullptr) {
-    result_.filtered += filter_->filtered();
-    result_.distances += filter_->distances();
-    filter_.reset();
-  }
+  result_.filtered = assignment_->filtered();
+  result_.distances = assignment_->distances();
+  assignment_.reset();
   MS_TRY(upload_centroids(result_.centroids));
-  MS_TRY(upload_fp64(result_.centroids));
   if (options_.want_second) MS_TRY(Buffer::allocate(backend_, bytes_of(x_.n(), sizeof(int32_t)), &second_labels_));
   row_ = 0;
   phase_ = Phase::distances;

@@ -1,5 +1,6 @@
-// Lloyd's k-means on the operation table: greedy k-means++, k-means|| or given start, restarts, exact ties. Passes leave out centres that
-// are proven not to win (nearest_filtered), so labels are those of plain Lloyd whatever is left out.
+// Lloyd's k-means on the operation table: greedy k-means++, k-means|| or given start, restarts, exact ties. A label is the nearest centroid by
+// fp64 sums of squared differences; passes leave out centroids that are proven not to win (nearest_bounded), so labels are those of plain
+// Lloyd whatever is left out.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +10,7 @@
 #include "core/random.h"
 #include "core/task.h"
 #include "select/input_matrix.h"
-#include "select/k_means_filter.h"
+#include "select/k_means_assignment.h"
 
 namespace mendset {
 
@@ -44,7 +45,7 @@ struct KMeansResult {
   std::vector<int32_t> second_labels;         // [n], -1 when k = 1; empty unless wanted
   std::vector<double> second_distance;        // [n], infinity when k = 1; empty unless wanted
   int64_t refilled = 0;                       // empty clusters that took a row, over the winning restart
-  // Over all restarts: pairs of a row and a centre in all assignment passes, those that the filter looked at, and those whose distance was
+  // Over all restarts: pairs of a row and a centroid in all assignment passes, those that the filter looked at, and those whose distance was
   // computed.
   int64_t pairs = 0, filtered = 0, distances = 0;
 };
@@ -88,8 +89,8 @@ class KMeans final : public Task {
   Status weigh();
 
   Status begin_lloyd();
+  Status begin_pass();
   Status upload_centroids(const std::vector<double>& centroids);
-  Status upload_fp64(const std::vector<double>& centroids);
   Status upload_sums();
   int64_t assign_rows() const;
   Status advance_assign();
@@ -112,12 +113,12 @@ class KMeans final : public Task {
   int64_t rows_done_ = 0;  // over all passes, for progress
   int64_t restart_ = 0;
   float magnitude_ = 0;  // largest of the matrix
-  double squares_ = 0;   // sum of x^2 over the matrix, fp64
+  double sum_of_squares_ = 0, x_length_ = 0;  // of the matrix; at least the length of every row
   double grid_ = 0;      // see ms_move_rows_args
 
-  Buffer x_norms_, centres_, c_norms_, labels_, before_, second_labels_, fp64_centroids_, row_squares_;
+  Buffer x_norms_, centres_, c_norms_, labels_, before_, second_labels_, fp64_centroids_, squares_, row_squares_;
   Buffer sums_, counts_;  // of the labels of the last pass
-  std::unique_ptr<KMeansFilter> filter_;
+  std::unique_ptr<KMeansAssignment> assignment_;
 
   Buffer minimum_;                                    // start: squared distance to the nearest centre, [n]
   Buffer trial_;                                      // the same with one candidate added, [candidates, n]
@@ -133,7 +134,6 @@ class KMeans final : public Task {
   std::vector<double> potentials_, prefix_;
   std::vector<float> host_;  // [n] downloads
   std::vector<int32_t> previous_labels_;
-  std::vector<float> rounded_;  // [k, d] centroids as the passes see them
   std::vector<double> total_sums_;     // [k, d]
   std::vector<int64_t> total_counts_;  // [k]
   Run run_, best_run_;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "select/k_means_filter.h"
+#include "select/k_means_assignment.h"
 
 namespace mendset {
 
@@ -15,11 +15,12 @@ Status selection_memory(const std::string& kind, int64_t rows, int64_t columns, 
   const double n = static_cast<double>(rows), d = static_cast<double>(columns), k = static_cast<double>(count);
   constexpr double kScratch = 16.0 * (1 << 20);  // packed operands of the operations
   if (kind == "k-means") {
-    const double r = static_cast<double>(KMeansFilter::directions_for(rows, columns, count));
-    const double filter = r > 0 ? n * (4 * (r + 1) + 16 + 8) + 8 * d * (2 * d + 4 * r) + 4 * std::min(n, 4096.0) * d : 0;
+    const double r = static_cast<double>(KMeansAssignment::directions_for(rows, columns, count));
+    const double filter = r > 0 ? n * (4 * (r + 1) + 8) + 8 * d * (2 * d + 4 * r) + 4 * std::min(n, 4096.0) * d : 0;
+    const double bounds = n * (8 + 12 + 8 * static_cast<double>(KMeansAssignment::near_for(columns, count)));
     const double start = n * (4 * (3 + std::floor(std::log(std::max(k, 1.0)))) + 8);
     const double labels = 4 * n * 6 + 8 * n, results = 4 * n * 2 + 8 * n * 2;
-    *bytes = filter + start + labels + results + k * d * 64 + kScratch;
+    *bytes = filter + bounds + start + labels + results + k * d * 64 + kScratch;
   } else if (kind == "k-center") {
     const double pool = std::max(2048.0 * 4 * d, 16.0 * (1 << 20)) + 512.0 * 4 * d;
     *bytes = n * (4 * 7 + 1) + pool + 32 * k + kScratch;

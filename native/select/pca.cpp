@@ -133,7 +133,7 @@ Status Pca::advance_covariance() {
     }
   }
   for (int64_t p = 0; p < x_.d(); ++p) result_.total_variance += covariance_[static_cast<size_t>(p * x_.d() + p)];
-  eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), x_.d());
+  eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), x_.d(), options_.components);
   row_ = 0;
   phase_ = Phase::eigen;
   return {};

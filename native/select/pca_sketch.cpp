@@ -103,7 +103,7 @@ Status Pca::advance_gather() {
   row_ = last;
   if (row_ < n) return {};
   row_ = 0;
-  eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), width_);
+  eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), width_, options_.components);
   for (Buffer* done : {&part_, &product_, &sums_, &zeros_, &basis_device_, &chunk_covariance_}) done->reset();
   phase_ = Phase::eigen;
   return {};

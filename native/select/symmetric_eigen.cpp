@@ -3,14 +3,86 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <numeric>
 
+#include "core/random.h"
+
 namespace mendset {
+
+namespace {
+
+// Sums of products by columns of equal remainder modulo 8: independent chains, and the same bits wherever they are computed.
+double dot(const double* a, const double* b, int64_t n) {
+  double sums[8] = {};
+  int64_t p = 0;
+  for (; p + 8 <= n; p += 8) {
+    for (int q = 0; q < 8; ++q) sums[q] += a[p + q] * b[p + q];
+  }
+  for (; p < n; ++p) sums[p % 8] += a[p] * b[p];
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
+void subtract(double share, const double* from, double* to, int64_t n) {
+  for (int64_t p = 0; p < n; ++p) to[p] -= share * from[p];
+}
+
+// (T - shift) with partial pivoting: rows of an upper triangle of three diagonals, and the multipliers that made it.
+class ShiftedTridiagonal {
+ public:
+  ShiftedTridiagonal(const std::vector<double>& diagonal, const std::vector<double>& off, double shift, double smallest)
+      : size_(diagonal.size()), first_(size_), second_(size_), third_(size_), multiplier_(size_), swapped_(size_) {
+    double a = diagonal[0] - shift, b = size_ > 1 ? off[0] : 0;
+    for (size_t i = 0; i + 1 < size_; ++i) {
+      const double below = off[i], next = diagonal[i + 1] - shift, after = i + 2 < size_ ? off[i + 1] : 0;
+      swapped_[i] = std::abs(below) > std::abs(a);
+      if (swapped_[i]) {
+        multiplier_[i] = a / below;
+        first_[i] = below;
+        second_[i] = next;
+        third_[i] = after;
+        a = b - multiplier_[i] * next;
+        b = -multiplier_[i] * after;
+      } else {
+        if (std::abs(a) < smallest) a = std::copysign(smallest, a);
+        multiplier_[i] = below / a;
+        first_[i] = a;
+        second_[i] = b;
+        a = next - multiplier_[i] * b;
+        b = after;
+      }
+    }
+    first_[size_ - 1] = std::abs(a) < smallest ? std::copysign(smallest, a) : a;
+  }
+
+  void solve(double* x) const {
+    for (size_t i = 0; i + 1 < size_; ++i) {
+      if (swapped_[i]) std::swap(x[i], x[i + 1]);
+      x[i + 1] -= multiplier_[i] * x[i];
+    }
+    for (size_t i = size_; i-- > 0;) {
+      double value = x[i];
+      if (i + 1 < size_) value -= second_[i] * x[i + 1];
+      if (i + 2 < size_) value -= third_[i] * x[i + 2];
+      x[i] = value / first_[i];
+    }
+  }
+
+ private:
+  size_t size_;
+  std::vector<double> first_, second_, third_, multiplier_;
+  std::vector<bool> swapped_;
+};
+
+constexpr int kInverseRounds = 3;
+
+}  // namespace
 
 // Golub and Van Loan, Matrix Computations, 8.3. The reflector that clears column j is H_j = I - tau_j v_j v_j^T with v_j zero up
 // to row j; v_j is kept in row j of a_ (right of the diagonal) so that every inner loop runs over contiguous memory.
-SymmetricEigen::SymmetricEigen(std::vector<double> matrix, int64_t size) : size_(size), a_(std::move(matrix)) {
+SymmetricEigen::SymmetricEigen(std::vector<double> matrix, int64_t size, int64_t vectors)
+    : size_(size), wanted_(std::min(vectors, size)), leading_(4 * wanted_ <= size), a_(std::move(matrix)) {
   const size_t n = static_cast<size_t>(size);
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t j = 0; j < i; ++j) row(j)[i] = row(i)[j];
@@ -31,6 +103,12 @@ Status SymmetricEigen::advance() {
       return {};
     case Phase::iterate:
       return isolate_eigenvalue();
+    case Phase::inverse:
+      invert();
+      return {};
+    case Phase::transform:
+      transform();
+      return {};
     case Phase::finished:
       return {};
   }
@@ -41,11 +119,15 @@ double SymmetricEigen::progress() const {
   const double part = static_cast<double>(next_) / static_cast<double>(std::max<int64_t>(size_, 1));
   switch (phase_) {
     case Phase::reduce:
-      return 0.25 * part;
+      return (leading_ ? 0.7 : 0.25) * part;
     case Phase::accumulate:
       return 0.25 + 0.25 * (1 - part);
     case Phase::iterate:
-      return 0.5 + 0.5 * part;
+      return leading_ ? 0.7 + 0.1 * part : 0.5 + 0.5 * part;
+    case Phase::inverse:
+      return 0.8 + 0.1 * static_cast<double>(next_) / static_cast<double>(std::max<int64_t>(wanted_, 1));
+    case Phase::transform:
+      return 0.9 + 0.1 * (1 - part);
     case Phase::finished:
       return 1;
   }
@@ -83,9 +165,7 @@ void SymmetricEigen::reduce_row() {
     double projection = 0;
     for (int64_t i = j + 1; i < n; ++i) {
       const double* a = row(i);
-      double sum = 0;
-      for (int64_t p = j + 1; p < n; ++p) sum += a[p] * v[p];
-      work_[static_cast<size_t>(i)] = tau * sum;
+      work_[static_cast<size_t>(i)] = tau * dot(a + j + 1, v + j + 1, n - j - 1);
       projection += work_[static_cast<size_t>(i)] * v[i];
     }
     const double half = 0.5 * tau * projection;
@@ -98,6 +178,17 @@ void SymmetricEigen::reduce_row() {
   }
 
   if (++next_ < n) return;
+  if (leading_) {
+    tridiagonal_ = diagonal_;
+    tridiagonal_off_ = off_diagonal_;
+    begin_iteration();
+    return;
+  }
+  begin_accumulation();
+}
+
+void SymmetricEigen::begin_accumulation() {
+  const int64_t n = size_;
   vectors_.assign(a_.size(), 0.0);
   for (int64_t i = 0; i < n; ++i) vectors_[static_cast<size_t>(i * n + i)] = 1;
   next_ = n;
@@ -113,17 +204,19 @@ void SymmetricEigen::accumulate_row() {
     const double* v = row(j);
     for (int64_t i = j + 1; i < n; ++i) {
       double* q = vectors_.data() + i * n;
-      double sum = 0;
-      for (int64_t p = j + 1; p < n; ++p) sum += q[p] * v[p];
-      sum *= tau;
-      for (int64_t p = j + 1; p < n; ++p) q[p] -= sum * v[p];
+      subtract(tau * dot(q + j + 1, v + j + 1, n - j - 1), v + j + 1, q + j + 1, n - j - 1);
     }
   }
-  if (next_ > 0) return;
+  if (next_ == 0) begin_iteration();
+}
+
+void SymmetricEigen::begin_iteration() {
+  const int64_t n = size_;
   // Relative to the whole matrix: among the zero eigenvalues of a rank-deficient one, neighbours are too small to compare with.
   double norm = 0;
   for (int64_t i = 0; i < n; ++i)
     norm = std::max(norm, std::abs(diagonal_[static_cast<size_t>(i)]) + (i + 1 < n ? std::abs(off_diagonal_[static_cast<size_t>(i)]) : 0.0));
+  next_ = 0;
   negligible_ = std::max(std::numeric_limits<double>::epsilon() * norm, std::numeric_limits<double>::min());
   phase_ = Phase::iterate;
 }
@@ -164,6 +257,7 @@ Status SymmetricEigen::isolate_eigenvalue() {
       shift = sine * t;
       d[i + 1] = rest + shift;
       g = cosine * t - b;
+      if (leading_) continue;
       double* low = vectors_.data() + i * n;
       double* high = low + n;
       for (int64_t p = 0; p < n; ++p) {
@@ -177,8 +271,84 @@ Status SymmetricEigen::isolate_eigenvalue() {
     e[l] = g;
     e[m] = 0;
   }
-  if (++next_ == n) sort();
+  if (++next_ < n) return {};
+  if (leading_) begin_leading();
+  else sort();
   return {};
+}
+
+void SymmetricEigen::begin_leading() {
+  values_ = diagonal_;
+  std::stable_sort(values_.begin(), values_.end(), std::greater<double>());
+  vectors_.assign(static_cast<size_t>(wanted_ * size_), 0.0);
+  next_ = 0;
+  phase_ = Phase::inverse;
+}
+
+// Vector next_ of the tridiagonal matrix, from a fixed random start; orthogonal to those before it.
+void SymmetricEigen::invert() {
+  const int64_t n = size_;
+  if (next_ < wanted_) {
+    RandomStream stream(static_cast<uint64_t>(next_), static_cast<uint32_t>(StreamId::normal_data), 2);
+    double* const x = vectors_.data() + next_ * n;
+    for (int64_t p = 0; p < n; ++p) x[p] = stream.uniform() - 0.5;
+    // Equal eigenvalues get shifts that differ by their rounding error, so that their vectors do too.
+    const double shift = values_[static_cast<size_t>(next_)] - static_cast<double>(next_ % 8) * negligible_ / 8;
+    const ShiftedTridiagonal matrix(tridiagonal_, tridiagonal_off_, shift, negligible_);
+    for (int round = 0; round < kInverseRounds; ++round) {
+      matrix.solve(x);
+      double largest = 0;
+      for (int64_t p = 0; p < n; ++p) largest = std::max(largest, std::abs(x[p]));
+      for (int64_t p = 0; p < n; ++p) x[p] /= largest;
+      for (int pass = 0; pass < 2; ++pass) {
+        for (int64_t i = 0; i < next_; ++i) subtract(dot(vectors_.data() + i * n, x, n), vectors_.data() + i * n, x, n);
+      }
+      const double length = std::sqrt(dot(x, x, n));
+      for (int64_t p = 0; p < n; ++p) x[p] /= length;
+    }
+    ++next_;
+    return;
+  }
+  if (!trusted()) {
+    leading_ = false;
+    diagonal_ = tridiagonal_;
+    off_diagonal_ = tridiagonal_off_;
+    begin_accumulation();
+    return;
+  }
+  next_ = n;
+  phase_ = Phase::transform;
+}
+
+// Whether the vectors are what they should be: unit, orthogonal, and T x = value x.
+bool SymmetricEigen::trusted() const {
+  const int64_t n = size_;
+  for (int64_t a = 0; a < wanted_; ++a) {
+    const double* const x = vectors_.data() + a * n;
+    for (int64_t b = 0; b <= a; ++b) {
+      if (!(std::abs(dot(x, vectors_.data() + b * n, n) - (a == b ? 1.0 : 0.0)) < 1e-13 * std::sqrt(static_cast<double>(n)))) return false;
+    }
+    for (int64_t p = 0; p < n; ++p) {
+      const size_t at = static_cast<size_t>(p);
+      double image = (tridiagonal_[at] - values_[static_cast<size_t>(a)]) * x[p];
+      if (p > 0) image += tridiagonal_off_[at - 1] * x[p - 1];
+      if (p + 1 < n) image += tridiagonal_off_[at] * x[p + 1];
+      if (!(std::abs(image) <= 64 * negligible_)) return false;
+    }
+  }
+  return true;
+}
+
+// One reflector on all vectors, from the last one on: x <- H_j x.
+void SymmetricEigen::transform() {
+  const int64_t n = size_, j = --next_;
+  const double tau = scale_[static_cast<size_t>(j)];
+  const double* const v = row(j) + j + 1;
+  for (int64_t i = 0; i < wanted_ && tau != 0; ++i) {
+    double* const x = vectors_.data() + i * n + j + 1;
+    subtract(tau * dot(x, v, n - j - 1), v, x, n - j - 1);
+  }
+  if (next_ == 0) phase_ = Phase::finished;
 }
 
 void SymmetricEigen::sort() {

@@ -1,4 +1,6 @@
-// Eigendecomposition of a symmetric matrix: Householder tridiagonalisation, then implicit QL. fp64, one thread, deterministic.
+// Eigendecomposition of a symmetric matrix: Householder tridiagonalisation, then implicit QL for the values and, for a few leading vectors,
+// inverse iteration on the tridiagonal form (LAPACK's dstein); for many, or where that leaves vectors that are not orthogonal, QL with
+// accumulated rotations. fp64, one thread, deterministic, the same bits on every instruction set.
 #pragma once
 
 #include <cstdint>
@@ -10,30 +12,38 @@ namespace mendset {
 
 class SymmetricEigen {
  public:
-  // matrix: [size, size], symmetric; only its lower triangle is read.
-  SymmetricEigen(std::vector<double> matrix, int64_t size);
+  // matrix: [size, size], symmetric; only its lower triangle is read. vectors: how many of the leading ones are wanted.
+  SymmetricEigen(std::vector<double> matrix, int64_t size, int64_t vectors);
 
-  // One Householder reflection, one accumulated reflector or one eigenvalue: O(size^2) work for most calls.
+  // One Householder reflection, one reflector applied, one eigenvalue or one vector: O(size^2) work for most calls.
   Status advance();
   bool finished() const { return phase_ == Phase::finished; }
   double progress() const;  // 0 .. 1
 
-  // By descending eigenvalue, ties in the order found. vectors: [size, size], one unit eigenvector per row.
+  // All values by descending size, ties in the order found. vectors: as many unit eigenvectors as wanted, one per row of `size`.
   const std::vector<double>& values() const { return values_; }
   const std::vector<double>& vectors() const { return vectors_; }
 
  private:
-  enum class Phase { reduce, accumulate, iterate, finished };
+  enum class Phase { reduce, accumulate, iterate, inverse, transform, finished };
 
   void reduce_row();
   void accumulate_row();
   Status isolate_eigenvalue();
   void sort();
+  void begin_accumulation();
+  void begin_iteration();
+  void begin_leading();
+  void invert();
+  bool trusted() const;
+  void transform();
   double* row(int64_t i) { return a_.data() + i * size_; }
 
-  int64_t size_;
+  int64_t size_, wanted_;
+  bool leading_;  // inverse iteration, not accumulated rotations
   std::vector<double> a_;  // the matrix; later the transposed orthogonal factor, one vector per row
   std::vector<double> diagonal_, off_diagonal_, scale_, work_;
+  std::vector<double> tridiagonal_, tridiagonal_off_;  // kept for inverse iteration
   std::vector<double> values_, vectors_;
   Phase phase_ = Phase::reduce;
   int64_t next_ = 0;

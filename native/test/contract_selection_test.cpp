@@ -175,14 +175,14 @@ void statistics(int64_t n, int64_t d, int64_t r) {
     outputs.add("mean", out);
   });
   if (n >= 2) {
-    contract(label("covariance", n, 0, d), {1e-12, 1e-12}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    contract(label("covariance", n, 0, d), {2e-7, 2e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
       Guarded<double> out(d * d);
       const ms_covariance_args args{n, d, x.data(), mean.data(), out.data()};
       outputs.result(table.covariance(context, &args));
       outputs.add("covariance", out);
     });
   }
-  contract(label("project", n, r, d), {1e-6, 1e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+  contract(label("project", n, r, d), {1e-5, 1e-6}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
     Guarded<float> y(n * r);
     const ms_project_args args{n, d, r, x.data(), mean.data(), components.data(), y.data()};
     outputs.result(table.project(context, &args));
@@ -264,16 +264,56 @@ void clusters(int64_t n, int64_t k, int64_t d) {
       outputs.add("squares", squares);
     });
   }
+  if (k > 0) {
+    std::vector<float> rounded(centroids.data(), centroids.data() + k * d), c_norms(static_cast<size_t>(k));
+    double c_length = 0, x_length = 0;
+    for (int64_t j = 0; j < k; ++j) {
+      double square = 0;
+      float chain = 0;
+      for (int64_t p = j * d; p < (j + 1) * d; ++p) {
+        square += centroids.data()[p] * centroids.data()[p];
+        chain = std::fma(rounded[static_cast<size_t>(p)], rounded[static_cast<size_t>(p)], chain);
+      }
+      c_length = std::max(c_length, std::sqrt(square) * (1 + 1e-9));
+      c_norms[static_cast<size_t>(j)] = chain;
+    }
+    std::vector<double> squares(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t p = i * d; p < (i + 1) * d; ++p) squares[static_cast<size_t>(i)] += static_cast<double>(x.data()[p]) * static_cast<double>(x.data()[p]);
+      x_length = std::max(x_length, std::sqrt(squares[static_cast<size_t>(i)]) * (1 + 1e-9));
+    }
+    contract(label("nearest_bounded", n, k, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+      Guarded<int32_t> labels(n);
+      int64_t evaluated[4] = {0, 0, 0, 0};
+      ms_nearest_bounded_args args{};
+      args.n = n;
+      args.k = k;
+      args.d = d;
+      args.x = x.data();
+      args.squares = squares.data();
+      args.centres = rounded.data();
+      args.c_norms = c_norms.data();
+      args.centroids = centroids.data();
+      args.c_length = c_length;
+      args.x_length = x_length;
+      args.longest = std::max(c_length, x_length);
+      args.labels = labels.data();
+      args.evaluated = evaluated;
+      outputs.result(table.nearest_bounded(context, &args));
+      outputs.add("labels", labels);
+    });
+  }
   if (d < 5) return;
   const std::vector<float> mean_values = normal_values(d, 7), direction_values = normal_values(4 * d, 8);
   const Guarded<float> mean(mean_values), directions(direction_values);
   contract(label("filter_heads", n, 4, d), {1e-4, 1e-4}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
     Guarded<float> heads(n * 5);
-    Guarded<double> squares(n * 2);
-    const ms_filter_heads_args args{n, d, 4, x.data(), mean.data(), directions.data(), 1e-5, heads.data(), squares.data()};
+    Guarded<double> lengths(n), spreads(n);
+    const ms_filter_heads_args args{n, d, 4, x.data(), mean.data(), directions.data(), 1e-5, heads.data(), n % 2 == 0 ? lengths.data() : nullptr, spreads.data()};
     outputs.result(table.filter_heads(context, &args));
     outputs.add("heads", heads);
-    outputs.add("squares", squares);
+    outputs.add("lengths", lengths);
+    outputs.add("spreads", spreads);
   });
 }
 

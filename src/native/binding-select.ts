@@ -229,4 +229,6 @@ export interface NativeSelection {
   topScoresTask(scores: Float64Array, request: NativeTopScoresRequest, threads: number): NativeTask & { result(): NativeTopScoresResult };
   /** A part of a file as memory whose pages are read when touched; null where the platform or the runtime cannot. Not to be written to. */
   mapFile(path: string, offset: number, bytes: number): ArrayBuffer | null;
+  /** `ranked` (out): all indices by (label, descending value, index); `ends` (out): where each label ends in it. */
+  rankGroups(values: Float64Array, labels: Int32Array, ranked: Int32Array, ends: Int32Array): void;
 }

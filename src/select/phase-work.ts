@@ -5,9 +5,9 @@ import type { PhaseWork } from './selector.ts';
  * r components, k clusters or neighbours.
  */
 
-/** Covariance (one triangle), eigenvectors (about 9 d^3) and projection. */
+/** Covariance (one triangle), eigenvectors (about 2 d^3 for a few of them, 9 d^3 for many) and projection. */
 export function pcaWork(n: number, d: number, r: number): PhaseWork {
-  return { flops: n * d * (d + 1) + 9 * d ** 3 + 2 * n * d * r, bytes: 4 * (2 * n * d + n * r) };
+  return { flops: n * d * (d + 1) + (4 * r <= d ? 2 : 9) * d ** 3 + 2 * n * d * r, bytes: 4 * (2 * n * d + n * r) };
 }
 
 /** `passes` full assignments and as many updates. Passes that exact bounds cut short are counted whole: this is the work of the plain algorithm. */

@@ -1,6 +1,6 @@
 import type { Matrix } from '../core/matrix.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
-import { mixOfCluster, paperMixOfCluster, topOfCluster } from './cluster-choice.ts';
+import { mixOfCluster, paperMixOfCluster } from './cluster-choice.ts';
 import { clusterBytes } from './cluster-embeddings.ts';
 import { defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
@@ -10,6 +10,7 @@ import { type MiniBatchKMeansResult, miniBatchKMeans } from './mini-batch-k-mean
 import { distancesToMean, meanNeighbourDistances } from './neighbours.ts';
 import { pca } from './pca.ts';
 import { kMeansWork, neighbourWork, pcaWork } from './phase-work.ts';
+import { rankGroups } from './rank-groups.ts';
 import type { Preset, SelectOptions, Selector } from './selector.ts';
 import { proportional, waterFill } from './water-fill.ts';
 import { neighbourBytes } from './work-bytes.ts';
@@ -78,30 +79,30 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
           ? miniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions)
           : kMeans(points, { ...runOptions, k, restarts, seed, second: false }),
       );
-      const members: number[][] = Array.from({ length: k }, () => []);
-      for (const [i, label] of grouped.labels.entries()) (members[label] as number[]).push(i);
-
       const values = await timed('scoring', () => rankingValues(mode, points, grouped.ownDistance, runOptions));
-      const quotas = shareBudget(
-        allocation,
-        budget,
-        members.map((each) => each.length),
-        paper,
-      );
-      const chosen = await timed('choosing', () => {
+      const { chosen, quotas } = await timed('choosing', () => {
+        const groups = rankGroups(values, grouped.labels, k);
+        const quotas = shareBudget(
+          allocation,
+          budget,
+          groups.map((group) => group.length),
+          paper,
+        );
         const source = paper ? new PythonRandom(seed) : new RandomStream(seed, STREAM_IDS.random);
-        return members.flatMap((each, j) => {
+        const parts = groups.map((group, j) => {
           const quota = quotas[j] as number;
-          if (mode === 'random' || mode === 'stratified') return [...source.shuffle([...each]).slice(0, quota)];
-          if (mode !== 'mix') return topOfCluster(values, each, quota);
-          return paper ? paperMixOfCluster(values, each, quota, boundaryRatio) : mixOfCluster(values, each, quota, boundaryRatio);
+          if (mode === 'random' || mode === 'stratified') return source.shuffle([...group.slice().sort()]).slice(0, quota);
+          if (mode !== 'mix') return group.subarray(0, quota);
+          return paper ? paperMixOfCluster(values, group, quota, boundaryRatio) : mixOfCluster(values, group, quota, boundaryRatio);
         });
+        return { chosen: joined(parts), quotas };
       });
       if (chosen.length !== budget)
         warnings.push(`${chosen.length} of ${budget} records were chosen: quotas are fixed for each cluster and not redistributed.`);
-      if (new Set(chosen).size < chosen.length) warnings.push('The selection repeats records of clusters smaller than their quota.');
+      if (paper && new Set(chosen).size < chosen.length)
+        warnings.push('The selection repeats records of clusters smaller than their quota.');
       return {
-        indices: Int32Array.from(chosen),
+        indices: chosen,
         scores: values,
         clusters: grouped.labels,
         quotas: Int32Array.from(quotas),
@@ -116,6 +117,16 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
       };
     },
   });
+}
+
+function joined(parts: readonly ArrayLike<number>[]): Int32Array {
+  const all = new Int32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }
 
 /** Quotas per cluster. The published proportional form gives every cluster at least one and loses the fractions. */

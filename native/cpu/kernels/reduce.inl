@@ -1,8 +1,6 @@
 namespace mendset::cpu::MENDSET_ISA {
 namespace reduce {
 
-inline constexpr int kDoubles = kLanes / 2;
-
 static void column_sums(const float* x, int64_t ld, int64_t rows, int64_t columns, double* sums) {
   std::fill_n(sums, columns, 0.0);
   int64_t r = 0;
@@ -33,43 +31,30 @@ static void add_by_label(const float* x, int64_t ld, int64_t rows, int64_t colum
   }
 }
 
-static void centre_columns(const float* x, int64_t ld, int64_t rows, int64_t columns_used, const double* mean, double* panel) {
-  for (int64_t p = 0; p < rows; ++p) {
-    for (int64_t w = 0; w < kLanes; ++w) panel[p * kLanes + w] = w < columns_used ? static_cast<double>(x[p * ld + w]) - mean[w] : 0.0;
+static void centre(const float* x, int64_t rows, int64_t columns, const float* shift, const float* rest, float* out, int64_t ld) {
+  for (int64_t r = 0; r < rows; ++r, x += columns, out += ld) {
+    for (int64_t c = 0; c < columns; ++c) out[c] = (x[c] - shift[c]) - rest[c];
+    for (int64_t c = columns; c < ld; ++c) out[c] = 0;
   }
 }
 
-static void centre_rows(const float* x, int64_t ld, int64_t rows_used, int64_t columns, const double* mean, double* panel) {
-  for (int64_t w = 0; w < kLanes; ++w) {
-    for (int64_t p = 0; p < columns; ++p) panel[p * kLanes + w] = w < rows_used ? static_cast<double>(x[w * ld + p]) - mean[p] : 0.0;
+static void centre_panel(float* panel, int64_t depth, const float* shift, const float* rest) {
+  for (int64_t p = 0; p < depth; ++p, panel += gemm::kColumns) {
+    for (int v = 0; v < gemm::kVecs; ++v) store(panel + v * kLanes, (load(panel + v * kLanes) - set1(shift[p])) - set1(rest[p]));
   }
 }
 
-static void tile64(int64_t depth, const double* a, const double* b, double* tile) {
-  Doubles sum[4][2];
-  std::memcpy(sum, tile, sizeof sum);
-  for (int64_t p = 0; p < depth; ++p, a += kLanes, b += kLanes) {
-    Doubles left, right;
-    std::memcpy(&left, b, sizeof left);
-    std::memcpy(&right, b + kDoubles, sizeof right);
-#pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) {
-      const Doubles factor = Doubles{} + a[r];
-      sum[r][0] = fma(factor, left, sum[r][0]);
-      sum[r][1] = fma(factor, right, sum[r][1]);
-    }
-  }
-  std::memcpy(tile, sum, sizeof sum);
+static void add_tile(const float* tile, int64_t count, double* sums) {
+  for (int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(tile[i]);
 }
 
 static constexpr ReduceKernels kernels = {
     .column_sums = column_sums,
     .largest_magnitude = largest_magnitude,
     .add_by_label = add_by_label,
-    .tile64_columns = kLanes,
-    .centre_columns = centre_columns,
-    .centre_rows = centre_rows,
-    .tile64 = tile64,
+    .centre = centre,
+    .centre_panel = centre_panel,
+    .add_tile = add_tile,
 };
 
 }  // namespace reduce

@@ -25,6 +25,8 @@ struct DistancePanel {
 struct SelectionKernels {
   // Centres first .. first+centres-1, in ascending order; c_norms starts at centre `first`.
   void (*fold_nearest)(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state);
+  // The `entries` least values of every row, ascending, equal ones in the order of their centres: values and labels are [entries][columns].
+  void (*fold_least)(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels);
   // Canonical squared distances into the minimum. c and c_norms start at the tile's first centre, whose number is first_number.
   void (*fold_distance)(const float* tile, int64_t centres, const float* c, const float* c_norms, int32_t first_number, const DistancePanel& panel);
   // Canonical squared distances in place of a tile's products; arguments as in fold_distance, m is not read.
@@ -37,16 +39,14 @@ struct SelectionKernels {
   void (*append_below)(const float* tile, int64_t centres, const float* squares, int32_t first, const float* limits, int32_t* lists, int64_t ld_lists, int32_t* counts);
   // out[i] = x . centres[list[i]], in any order of summation.
   void (*dots)(const float* x, const float* centres, const int32_t* list, int64_t count, int64_t d, float* out);
-  // The same as canonical chains.
-  void (*chains)(const float* x, const float* centres, const int32_t* list, int64_t count, int64_t d, float* out);
   // The k nearest of each row of the panel: distances and indices [rows_used][k]; limits[w] is the largest of row w.
   void (*merge_nearest)(const float* tile, int64_t centres, int32_t first_number, int64_t first_row, int64_t rows_used, int64_t k, float* limits, float* distances, int32_t* indices);
   // gains[j][w] += max(0, rise), rounded by grid; see coverage_gains. The tile holds products (dot) or distances.
   void (*add_rises)(const float* tile, int64_t centres, bool dot, const float* best, int64_t rows_used, double grid, double* gains);
   // squares[i] = sums over columns of equal remainder modulo 8 of (x - centroids[label])^2
   void (*label_distances)(const float* x, int64_t rows, int64_t d, const double* centroids, const int32_t* labels, double* squares);
-  // sums[from] -= x, sums[to] += x, rounded by grid, for the columns given; labels < 0 mean nowhere
-  void (*move_rows)(const float* x, int64_t ld, int64_t rows, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums);
+  // sums[from] -= x, sums[to] += x, rounded by grid, for the rows and columns given; labels < 0 mean nowhere
+  void (*move_rows)(const float* x, int64_t ld, const int32_t* rows, int64_t count, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums);
   // panel[p][w] = x[w][p] - mean[p], zeros for w >= rows_used; squares[w] = (|x|^2, |x - mean|^2)
   void (*centre_panel)(const float* x, int64_t rows_used, int64_t d, const float* mean, float* panel, double* squares);
   // norms[w] = chain of panel[p][w]^2 over p, continued from norms[w]; the panel is [depth][GemmKernels::columns].

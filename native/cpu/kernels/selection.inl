@@ -40,6 +40,27 @@ static void fold_nearest(const float* tile, int64_t centres, const float* c_norm
   else fold_nearest_of<false>(tile, centres, c_norms, first, state);
 }
 
+static void fold_least(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels) {
+#pragma GCC unroll 4
+  for (int v = 0; v < kVecs; ++v) {
+    const int64_t at = v * kLanes, last = (entries - 1) * kColumns + at;
+    for (int64_t j = 0; j < centres; ++j) {
+      Vec value = fma_exact(set1(-2.0f), load(tile + j * kColumns + at), set1(c_norms[j]));
+      if (!any(less(value, load(values + last)))) continue;
+      IVec number = iset1(first + static_cast<int32_t>(j));
+      for (int64_t place = at; place <= last; place += kColumns) {  // what comes in goes down to its place, and pushes the larger ones on
+        const Vec old = load(values + place);
+        const IVec old_number = iload(labels + place);
+        const Mask smaller = less(value, old);
+        store(values + place, select(smaller, value, old));
+        istore(labels + place, iselect(smaller, number, old_number));
+        value = select(smaller, old, value);
+        number = iselect(smaller, old_number, number);
+      }
+    }
+  }
+}
+
 static float chain_of_differences(const float* x, int64_t stride, const float* c, int64_t d) {
   float sum = 0;
   for (int64_t p = 0; p < d; ++p) {
@@ -292,18 +313,6 @@ static void dots(const float* x, const float* centres, const int32_t* list, int6
   }
 }
 
-static void chains(const float* x, const float* centres, const int32_t* list, int64_t count, int64_t d, float* out) {
-  for (int64_t i = 0; i < count; i += 4) {
-    float sum[4] = {};
-    const float* c[4];
-    for (int64_t j = 0; j < 4; ++j) c[j] = centres + list[i + j < count ? i + j : i] * d;
-    for (int64_t p = 0; p < d; ++p) {
-      for (int j = 0; j < 4; ++j) sum[j] = std::fma(x[p], c[j][p], sum[j]);
-    }
-    for (int64_t j = i; j < count && j < i + 4; ++j) out[j] = sum[j - i];
-  }
-}
-
 static void merge_nearest(const float* tile, int64_t centres, int32_t first_number, int64_t first_row, int64_t rows_used, int64_t k, float* limits, float* kept, int32_t* indices) {
 #pragma GCC unroll 4
   for (int v = 0; v < kVecs; ++v) {
@@ -374,9 +383,9 @@ static void label_distances(const float* x, int64_t rows, int64_t d, const doubl
   }
 }
 
-static void move_rows(const float* x, int64_t ld, int64_t rows, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums) {
-  for (int64_t r = 0; r < rows; ++r) {
-    if (before[r] == after[r]) continue;
+static void move_rows(const float* x, int64_t ld, const int32_t* rows, int64_t count, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums) {
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t r = rows[i];
     const float* const row = x + r * ld;
     double* const to = sums + after[r] * ld_sums;
     if (before[r] < 0) {
@@ -419,13 +428,13 @@ static void centre_panel(const float* x, int64_t rows_used, int64_t d, const flo
 
 static constexpr SelectionKernels kernels = {
     .fold_nearest = fold_nearest,
+    .fold_least = fold_least,
     .fold_distance = fold_distance,
     .distances = distances,
     .pack_rows = pack_rows,
     .packed_distance = packed_distance,
     .append_below = append_below,
     .dots = dots,
-    .chains = chains,
     .merge_nearest = merge_nearest,
     .add_rises = add_rises,
     .label_distances = label_distances,

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 5
+#define MS_BACKEND_ABI 6
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -519,8 +519,8 @@ typedef struct {
   int64_t* counts;  // [k], in and out
 } ms_move_rows_args;
 
-// The part of a row that the filter of nearest_filtered sees: heads[i, 0 .. r-1] = directions (x - mean) in fp32, and heads[i, r] >= the
-// length of the rest, sqrt(max(0, |x-mean|^2 - |head|^2 + 2 head_error |x-mean|^2)) rounded up. squares[i] = (|x|^2, |x-mean|^2), fp64.
+// The part of a row that the filter of nearest_bounded sees: heads[i, 0 .. r-1] = directions (x - mean) in fp32, and heads[i, r] >= the
+// length of the rest, sqrt(max(0, |x-mean|^2 - |head|^2 + 2 head_error |x-mean|^2)) rounded up. Squares are fp64.
 typedef struct {
   int64_t n, d, r;
   const float* x;
@@ -528,28 +528,52 @@ typedef struct {
   const float* directions;  // [r, d], orthonormal but for fp32 rounding
   double head_error;        // bound of a head's error relative to |x - mean|
   float* heads;             // [n, r + 1]
-  double* squares;          // [n, 2]
+  double* lengths;          // [n] |x|^2, nullable
+  double* spreads;          // [n] |x - mean|^2
 } ms_filter_heads_args;
 
-// nearest_centre's labels, bit for bit, from the labels of the pass before. The filter (r > 0) and the bounds leave out centres that are
-// proven not to win, so they affect time only; a backend may ignore both. Bounds are distances, not squares.
+// The nearest centroid of every row by (the fp64 sum of label_distances, number), bit for bit the same whatever is known beforehand. fp32 products
+// leave out the centroids that cannot win by more than those products may err, a filter (r > 0) and bounds from the pass before leave
+// out more; a backend may ignore both.
+//
+// Bounds of a row (upper == null: not kept, none known): distances, not squares, with the movement of centroids taken out so that rows left
+// alone need no upkeep. With moved[j] and all_moved the sums of the passes' movements of centroid j and of the farthest moved one,
+//   upper + moved[label]            is at least the distance to the centroid of the label,
+//   near_lower[t] - moved[near[t]]  at most that to the centroid near[t] (m others that were the nearest; -1: none),
+//   lower - all_moved               at most that to any further one,
+// except for the centroids `runners`, whose movement all_moved leaves out: of them apart[a, q] <= |c_a - c_runners[q]| is known instead.
+// gap > all_moved + moved[label] and upper + moved[label] < calm[label] prove that the label stays. lower = gap = -infinity: nothing is known.
 typedef struct {
-  int64_t n, k, d, r;
+  int64_t n, k, d, r, m;
   const float* x;
-  const double* squares;   // [n, 2] of filter_heads
-  const float* heads;      // [n, r + 1]
-  const float* centres;    // [k, d]
-  const float* c_norms;    // [k]
-  const float* c_heads;    // [k, r + 1] of filter_heads
-  const float* c_squares;  // [k] |c - mean|^2
-  double c_length, c_spread;  // largest |c| and |c - mean|
+  const double* squares;     // [n] |x|^2
+  const float* centres;      // [k, d] centroids rounded to fp32
+  const float* c_norms;      // [k]
+  const double* centroids;   // [k, d]
+  double c_length;           // at least the length of every centroid
+  double x_length, longest;  // at least those of all rows, and of all rows and centroids of the run
+  const float* heads;        // [n, r + 1] of filter_heads
+  const double* spreads;     // [n]
+  const float* c_heads;      // [k, r + 1]
+  const float* c_squares;    // [k] |c - mean|^2
+  double c_spread;           // largest |c - mean|
   double head_error;
-  const double* moved;     // [k] at least the distance that each centre moved since the pass before
-  int32_t* labels;         // [n] in: the pass before, -1 none; out
-  float* upper;            // [n] in and out: at least the distance to the centre of the label
-  float* lower;            // [n] in and out: at most the distance to any other centre; negative: unknown
-  int64_t* evaluated;      // [2] +=: pairs that the filter looked at, distances computed
-} ms_nearest_filtered_args;
+  double stretch;            // a filtered row looks so much farther than its nearest centroid, to have a bound for later passes
+  int32_t known;             // 0: bounds are written but not read
+  const double* moved;       // [k]
+  double all_moved;
+  int64_t running;           // centroids in `runners`
+  const int32_t* runners;
+  const float* apart;        // [k, running], +infinity of a runner with itself
+  const float* calm;         // [k] a row nearer than that to its centroid is nearer to it than to any runner, rounding errors included
+  int32_t* labels;           // [n] in: the pass before, -1 none; out
+  float* upper;              // [n]
+  float* lower;              // [n]
+  float* gap;                // [n]
+  int32_t* near;             // [n, m]
+  float* near_lower;         // [n, m]
+  int64_t* evaluated;        // [4] +=: pairs that the filter looked at; distances computed of what it left, of kept centroids, of rows compared with all
+} ms_nearest_bounded_args;
 
 // The k nearest candidates of every row by (squared distance of min_distance, number); merged into what is there. Candidate c[j] has the
 // number first_candidate + j, larger than all numbers merged before; the row x[i] has the number first_row + i and is not its own neighbour.
@@ -625,7 +649,7 @@ typedef struct {
   X(label_distances)       \
   X(move_rows)             \
   X(filter_heads)          \
-  X(nearest_filtered)      \
+  X(nearest_bounded)       \
   X(nearest_rows)          \
   X(coverage_gains)
 

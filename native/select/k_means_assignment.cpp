@@ -1,0 +1,393 @@
+#include "select/k_means_assignment.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <limits>
+
+#include "select/orthonormal.h"
+
+namespace mendset {
+
+namespace {
+
+constexpr int64_t kLeastRows = 4096, kLeastColumns = 64, kLeastClusters = 16;
+constexpr int64_t kDirectionStep = 24;  // a multiple of every tile's height
+constexpr int64_t kMostDirections = 120;
+constexpr int64_t kSampleWork = int64_t{1} << 28;  // multiply-adds of the sample's covariance
+constexpr int64_t kRounds = 3;
+// Costs in units of one multiply-add of a pass over all pairs: what the filter's own products and those of single distances take.
+constexpr double kFilterCost = 1.6, kDistanceCost = 3, kDistanceCalls = 128;  // the last for each distance, whatever its length
+constexpr double kWorthwhile = 0.9, kFilterWorthwhile = 0.5;  // of the cost without
+constexpr double kBuildCost = 1.15;  // of a pass over all pairs that leaves bounds
+constexpr int64_t kFilterPatience = 2, kBoundsPatience = 4, kMostPatience = 32;  // passes between two attempts
+constexpr int64_t kMostNear = 8, kFewestRunners = 2;
+constexpr int64_t kLeastWork = 1024;  // multiply-adds of a row in a pass: fewer cost less than looking at its bounds
+constexpr double kRunnerPace = 4;    // times what most of the others move
+constexpr double kHarmless = 0.02;   // of the distance of rows to their centroids: a move that bounds stand many times
+constexpr double kLongest = 1e18;  // the filter's products of longer rows could overflow
+constexpr double kWider = 1 + 1e-9;
+
+}  // namespace
+
+int64_t KMeansAssignment::directions_for(int64_t n, int64_t d, int64_t k) {
+  if (n < kLeastRows || d < kLeastColumns || k < kLeastClusters) return 0;
+  return std::clamp((d / 8 + kDirectionStep / 2) / kDirectionStep * kDirectionStep, kDirectionStep, kMostDirections);
+}
+
+// Some 8 bytes each: a few per cent of the row.
+int64_t KMeansAssignment::near_for(int64_t d, int64_t k) { return std::min(std::clamp<int64_t>(d / 32, 3, kMostNear), k - 1); }
+
+KMeansAssignment::KMeansAssignment(std::shared_ptr<Backend> backend, const InputMatrix& x, int64_t k, bool prune)
+    : backend_(std::move(backend)), x_(x), k_(k), r_(prune ? directions_for(x.n(), x.d(), k) : 0), m_(near_for(x.d(), k)), prune_(prune && k * x.d() >= kLeastWork) {
+  // A head is a chain of d products of rounded numbers with rounded directions: gamma(d + 8) per direction.
+  const double error = static_cast<double>(x.d() + 8) * 0x1p-24;
+  head_error_ = error / (1 - error) * std::sqrt(static_cast<double>(r_));
+}
+
+Status KMeansAssignment::prepare() {
+  const size_t k = static_cast<size_t>(k_);
+  if (r_ > 0 && round_ < kRounds) {
+    if (round_ < 0) MS_TRY(sample());
+    else MS_TRY(improve_directions());
+    ++round_;
+    return {};
+  }
+  if (r_ > 0) {
+    const size_t r = static_cast<size_t>(r_);
+    std::vector<float> rounded(directions_.begin(), directions_.end());
+    MS_TRY(Buffer::allocate(backend_, rounded.size() * sizeof(float), &rounded_directions_));
+    MS_TRY(rounded_directions_.upload(rounded.data(), rounded.size() * sizeof(float)));
+    for (Buffer* done : {&zero_mean_, &covariance_, &components_, &product_}) done->reset();
+    directions_ = {};
+    MS_TRY(Buffer::allocate(backend_, k * (r + 1) * sizeof(float), &c_heads_));
+    MS_TRY(Buffer::allocate(backend_, k * sizeof(double), &c_spreads64_));
+    MS_TRY(Buffer::allocate(backend_, k * sizeof(float), &c_spreads_));
+  }
+  MS_TRY(Buffer::allocate(backend_, k * sizeof(double), &moved_));
+  MS_TRY(Buffer::allocate(backend_, sizeof evaluated_, &counters_));
+  prepared_ = true;
+  return {};
+}
+
+// Covariance of a strided sample, and its first rows as a start of the directions.
+Status KMeansAssignment::sample() {
+  const int64_t n = x_.n(), d = x_.d(), m = std::min(n, std::clamp<int64_t>(kSampleWork / (d * d), 2 * r_, 4096));
+  const size_t columns = static_cast<size_t>(d);
+  Buffer index, rows, mean64;
+  std::vector<int32_t> places(static_cast<size_t>(m));
+  for (int64_t i = 0; i < m; ++i) places[static_cast<size_t>(i)] = static_cast<int32_t>(i * n / m);
+  MS_TRY(Buffer::allocate(backend_, places.size() * sizeof(int32_t), &index));
+  MS_TRY(index.upload(places.data(), places.size() * sizeof(int32_t)));
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(m) * columns * sizeof(float), &rows));
+  MS_TRY(Buffer::allocate(backend_, columns * sizeof(double), &mean64));
+  const ms_backend& table = backend_->table();
+  const ms_gather_rows_args gather{m, d, index.as<int32_t>(), x_.device_row(0), rows.as<float>()};
+  MS_TRY(backend_->check(table.gather_rows(backend_->context(), &gather), "gather_rows"));
+  const ms_column_means_args means{m, d, rows.as<float>(), mean64.as<double>()};
+  MS_TRY(backend_->check(table.column_means(backend_->context(), &means), "column_means"));
+  std::vector<double> mean(columns);
+  MS_TRY(mean64.download(mean.data(), columns * sizeof(double)));
+  std::vector<float> rounded(mean.begin(), mean.end());
+  std::copy(rounded.begin(), rounded.end(), mean.begin());
+  MS_TRY(Buffer::allocate(backend_, columns * sizeof(float), &mean_));
+  MS_TRY(mean_.upload(rounded.data(), columns * sizeof(float)));
+  MS_TRY(mean64.upload(mean.data(), columns * sizeof(double)));
+
+  Buffer exact;
+  MS_TRY(Buffer::allocate(backend_, columns * columns * sizeof(double), &exact));
+  const ms_covariance_args covariance{m, d, rows.as<float>(), mean64.as<double>(), exact.as<double>()};
+  MS_TRY(backend_->check(table.covariance(backend_->context(), &covariance), "covariance"));
+  std::vector<double> values(columns * columns);
+  MS_TRY(exact.download(values.data(), values.size() * sizeof(double)));
+  double largest = 0;
+  for (double value : values) largest = std::max(largest, std::abs(value));
+  std::vector<float> scaled(values.size());
+  for (size_t i = 0; i < values.size(); ++i) scaled[i] = largest > 0 ? static_cast<float>(values[i] / largest) : 0.0f;
+  MS_TRY(Buffer::allocate(backend_, scaled.size() * sizeof(float), &covariance_));
+  MS_TRY(covariance_.upload(scaled.data(), scaled.size() * sizeof(float)));
+  MS_TRY(Buffer::allocate(backend_, columns * sizeof(double), &zero_mean_));  // zeroed
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(r_ * d) * sizeof(double), &components_));
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(r_ * d) * sizeof(float), &product_));
+
+  directions_.resize(static_cast<size_t>(r_ * d));
+  for (int64_t j = 0; j < r_; ++j) {
+    const float* x = x_.host().row(places[static_cast<size_t>(j * m / r_)]);
+    for (size_t p = 0; p < columns; ++p) directions_[static_cast<size_t>(j) * columns + p] = static_cast<double>(x[p]) - mean[p];
+  }
+  orthonormalise(directions_.data(), r_, x_.d());
+  return {};
+}
+
+// One round of subspace iteration: the covariance applied to the directions.
+Status KMeansAssignment::improve_directions() {
+  const int64_t d = x_.d();
+  MS_TRY(components_.upload(directions_.data(), directions_.size() * sizeof(double)));
+  const ms_project_args args{d, d, r_, covariance_.as<float>(), zero_mean_.as<double>(), components_.as<double>(), product_.as<float>()};
+  MS_TRY(backend_->check(backend_->table().project(backend_->context(), &args), "project"));
+  std::vector<float> product(directions_.size());
+  MS_TRY(product_.download(product.data(), product.size() * sizeof(float)));
+  for (int64_t p = 0; p < d; ++p) {
+    for (int64_t j = 0; j < r_; ++j) directions_[static_cast<size_t>(j * d + p)] = static_cast<double>(product[static_cast<size_t>(p * r_ + j)]);
+  }
+  orthonormalise(directions_.data(), r_, x_.d());
+  return {};
+}
+
+void KMeansAssignment::begin_restart(const double* squares, double x_length, const std::vector<double>& centroids) {
+  squares_ = squares;
+  x_length_ = longest_ = x_length * (1 + 1e-6);  // means of rows whose coordinates are rounded to the grid of exact sums
+  for (size_t j = 0; j < static_cast<size_t>(k_); ++j) {
+    double square = 0;
+    for (size_t p = j * static_cast<size_t>(x_.d()); p < (j + 1) * static_cast<size_t>(x_.d()); ++p) square += centroids[p] * centroids[p];
+    longest_ = std::max(longest_, std::sqrt(square) * kWider);
+  }
+  previous_.clear();
+  bounded_.clear();
+  moved_sums_.assign(static_cast<size_t>(k_), 0.0);
+  runs_.assign(static_cast<size_t>(k_), false);
+  runners_.clear();
+  all_moved_ = stretch_ = 0;
+  recent_cost_ = 0;
+  pass_ = -1;
+  next_filter_ = 0;
+  next_bounds_ = 1;  // the first pass moves centroids farther than any bound reaches
+  probing_ = false;
+  patience_ = kBoundsPatience;
+  filter_patience_ = kFilterPatience;
+}
+
+Status KMeansAssignment::begin_pass(const PassCentroids& centroids) {
+  const size_t d = static_cast<size_t>(x_.d()), k = static_cast<size_t>(k_);
+  ++pass_;
+  chunk_ = 0;
+  exact_ = centroids.device_exact;
+  rounded_ = centroids.rounded;
+  norms_ = centroids.norms;
+  double longest = 0;
+  std::vector<double> moved(k);
+  for (size_t j = 0; j < k; ++j) {
+    const double* const c = centroids.exact.data() + j * d;
+    const double* const before = previous_.empty() ? c : previous_.data() + j * d;
+    double square[4] = {}, step[4] = {};
+    for (size_t p = 0; p < d; ++p) {
+      square[p % 4] += c[p] * c[p];
+      step[p % 4] += (c[p] - before[p]) * (c[p] - before[p]);
+    }
+    longest = std::max(longest, (square[0] + square[1]) + (square[2] + square[3]));
+    moved[j] = std::sqrt((step[0] + step[1]) + (step[2] + step[3])) * kWider;
+    moved_sums_[j] += moved[j];
+  }
+  c_length_ = std::sqrt(longest) * kWider;
+  filter_ = r_ > 0 && pass_ >= next_filter_;
+  bounds_ = prune_ && (filter_ || pass_ >= next_bounds_);
+  if (!prune_) return {};
+  const bool first = previous_.empty();
+  previous_ = centroids.exact;
+  if (!first) MS_TRY(place_runners(moved, centroids.spread));
+  MS_TRY(moved_.upload(moved_sums_.data(), k * sizeof(double)));
+  return filter_ ? begin_filter() : Status();
+}
+
+// Who runs, and what the others moved at most. Whoever starts to run needs no new bounds, whoever stops does.
+Status KMeansAssignment::place_runners(const std::vector<double>& moved, double spread) {
+  const size_t k = moved.size(), most = std::min<size_t>(std::max<size_t>(kFewestRunners, k / 16), k - 1);
+  if (most == 0) return {};
+  std::vector<double> order(moved);
+  std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(most), order.end(), std::greater<double>());
+  const double pace = std::max(kRunnerPace * order[most], kHarmless * spread);
+  const bool known = bounds_ && std::find(bounded_.begin(), bounded_.end(), pass_ - 1) != bounded_.end();
+  if (!known) {
+    std::fill(runs_.begin(), runs_.end(), false);
+    runners_.clear();
+  }
+  std::vector<int32_t> faster;
+  for (size_t j = 0; j < k; ++j) {
+    if (moved[j] > pace && !runs_[j]) faster.push_back(static_cast<int32_t>(j));
+  }
+  std::stable_sort(faster.begin(), faster.end(), [&](int32_t a, int32_t b) { return moved[static_cast<size_t>(a)] > moved[static_cast<size_t>(b)]; });
+  for (size_t i = 0; i < faster.size() && runners_.size() < most; ++i) {
+    runs_[static_cast<size_t>(faster[i])] = true;
+    runners_.push_back(faster[i]);
+  }
+  double farthest = 0;
+  for (size_t j = 0; j < k; ++j) {
+    if (!runs_[j]) farthest = std::max(farthest, moved[j]);
+  }
+  all_moved_ += farthest;
+  stretch_ = 2 * farthest;
+  return bounds_ ? part_runners() : Status();
+}
+
+// Distances of all centroids to the runners.
+Status KMeansAssignment::part_runners() {
+  const size_t k = static_cast<size_t>(k_), running = runners_.size();
+  if (calm_.data() == nullptr) {
+    const size_t most = std::max<size_t>(kFewestRunners, k / 16);
+    MS_TRY(Buffer::allocate(backend_, k * sizeof(float), &calm_));
+    MS_TRY(Buffer::allocate(backend_, k * most * sizeof(float), &apart_));
+    MS_TRY(Buffer::allocate(backend_, most * sizeof(int32_t), &runners_device_));
+    MS_TRY(Buffer::allocate(backend_, k * sizeof(int32_t), &runner_labels_));
+    MS_TRY(Buffer::allocate(backend_, k * sizeof(double), &runner_squares_));
+  }
+  std::vector<double> squares(k), nearest(k, std::numeric_limits<double>::infinity());
+  std::vector<float> apart(k * running), calm(k);
+  std::vector<int32_t> labels(k);
+  for (size_t q = 0; q < running; ++q) {
+    std::fill(labels.begin(), labels.end(), runners_[q]);
+    MS_TRY(runner_labels_.upload(labels.data(), k * sizeof(int32_t)));
+    const ms_label_distances_args args{k_, x_.d(), rounded_, exact_, runner_labels_.as<int32_t>(), runner_squares_.as<double>()};
+    MS_TRY(backend_->check(backend_->table().label_distances(backend_->context(), &args), "label_distances"));
+    MS_TRY(runner_squares_.download(squares.data(), k * sizeof(double)));
+    for (size_t j = 0; j < k; ++j) {
+      // From a rounded centroid: it may be 2^-24 of its length, or of its subnormals, nearer. 1e-7 covers that and the conversion to fp32.
+      const double distance = std::max(0.0, std::sqrt(squares[j]) * (1 - 1e-7) - 1e-7 * c_length_ - 0x1p-140);
+      apart[j * running + q] = static_cast<int32_t>(j) == runners_[q] ? std::numeric_limits<float>::infinity() : static_cast<float>(distance * (1 - 1e-7));
+      if (static_cast<int32_t>(j) != runners_[q]) nearest[j] = std::min(nearest[j], distance);
+    }
+  }
+  // |x - c_a| = u and |c_a - c| = s: s - u > sqrt(u^2 + 2 e) where u < s / 2 - e / s.
+  for (size_t j = 0; j < k; ++j) {
+    const double s = nearest[j], error = static_cast<double>(2 * x_.d() + 64) * 0x1p-24 * (c_length_ + x_length_) * (c_length_ + x_length_);
+    calm[j] = std::isinf(s) ? std::numeric_limits<float>::infinity() : s > 0 ? static_cast<float>((s / 2 - error / s) * (1 - 1e-6)) : -std::numeric_limits<float>::infinity();
+  }
+  MS_TRY(calm_.upload(calm.data(), k * sizeof(float)));
+  if (running == 0) return {};
+  MS_TRY(apart_.upload(apart.data(), k * running * sizeof(float)));
+  return runners_device_.upload(runners_.data(), running * sizeof(int32_t));
+}
+
+Status KMeansAssignment::begin_filter() {
+  const size_t k = static_cast<size_t>(k_);
+  const ms_filter_heads_args args{k_, x_.d(), r_, rounded_, mean_.as<float>(), rounded_directions_.as<float>(), head_error_, c_heads_.as<float>(), nullptr, c_spreads64_.as<double>()};
+  MS_TRY(backend_->check(backend_->table().filter_heads(backend_->context(), &args), "filter_heads"));
+  std::vector<double> squares(k);
+  MS_TRY(c_spreads64_.download(squares.data(), k * sizeof(double)));
+  const std::vector<float> spreads(squares.begin(), squares.end());
+  c_spread_ = std::sqrt(*std::max_element(squares.begin(), squares.end())) * kWider;
+  MS_TRY(c_spreads_.upload(spreads.data(), k * sizeof(float)));
+  if (longest_ > kLongest || c_spread_ > kLongest) {
+    filter_ = false;
+    bounds_ = pass_ >= next_bounds_;
+    next_filter_ = pass_ + kFilterPatience;
+  }
+  return {};
+}
+
+Status KMeansAssignment::allocate_bounds() {
+  const size_t n = static_cast<size_t>(x_.n()), m = static_cast<size_t>(m_);
+  if (upper_.data() == nullptr) {
+    for (Buffer* buffer : {&upper_, &lower_, &gap_}) MS_TRY(Buffer::allocate(backend_, n * sizeof(float), buffer));
+    MS_TRY(Buffer::allocate(backend_, std::max<size_t>(n * m, 1) * sizeof(int32_t), &near_));
+    MS_TRY(Buffer::allocate(backend_, std::max<size_t>(n * m, 1) * sizeof(float), &near_lower_));
+  }
+  if (!filter_ || heads_.data() != nullptr) return {};
+  MS_TRY(Buffer::allocate(backend_, n * static_cast<size_t>(r_ + 1) * sizeof(float), &heads_));
+  return Buffer::allocate(backend_, n * sizeof(double), &spreads_);
+}
+
+Status KMeansAssignment::assign(int64_t first, int64_t last, int32_t* labels) {
+  const int64_t rows = last - first, d = x_.d();
+  const ms_backend& table = backend_->table();
+  const size_t chunk = static_cast<size_t>(chunk_++);
+  if (bounded_.size() <= chunk) bounded_.resize(chunk + 1, -1);
+  const bool bounds = bounds_ && (!probing_ || chunk == 0), filter = filter_ && bounds;
+  if (bounds) MS_TRY(allocate_bounds());
+  if (filter && heads_done_ < last) {
+    const int64_t from = std::max(first, heads_done_);
+    const ms_filter_heads_args args{last - from, d, r_, x_.device_row(from), mean_.as<float>(), rounded_directions_.as<float>(), head_error_, heads_.as<float>() + from * (r_ + 1), nullptr,
+                                    spreads_.as<double>() + from};
+    MS_TRY(backend_->check(table.filter_heads(backend_->context(), &args), "filter_heads"));
+    heads_done_ = last;
+  }
+  int64_t counts[4] = {0, 0, 0, 0};
+  MS_TRY(counters_.upload(counts, sizeof counts));
+  ms_nearest_bounded_args args{};
+  args.n = rows;
+  args.k = k_;
+  args.d = d;
+  args.x = x_.device_row(first);
+  args.squares = squares_ + first;
+  args.centres = rounded_;
+  args.c_norms = norms_;
+  args.centroids = exact_;
+  args.c_length = c_length_;
+  args.x_length = x_length_;
+  args.longest = longest_;
+  args.labels = labels + first;
+  args.evaluated = counters_.as<int64_t>();
+  const bool known = bounds && pass_ > 0 && bounded_[chunk] == pass_ - 1;
+  if (bounds) {
+    args.m = m_;
+    args.known = known ? 1 : 0;
+    args.moved = moved_.as<double>();
+    args.all_moved = all_moved_;
+    args.running = static_cast<int64_t>(runners_.size());
+    args.runners = runners_device_.as<int32_t>();
+    args.apart = apart_.as<float>();
+    args.calm = calm_.as<float>();
+    args.upper = upper_.as<float>() + first;
+    args.lower = lower_.as<float>() + first;
+    args.gap = gap_.as<float>() + first;
+    args.near = near_.as<int32_t>() + first * m_;
+    args.near_lower = near_lower_.as<float>() + first * m_;
+    bounded_[chunk] = pass_;
+  }
+  if (filter) {
+    args.r = r_;
+    args.heads = heads_.as<float>() + first * (r_ + 1);
+    args.spreads = spreads_.as<double>() + first;
+    args.c_heads = c_heads_.as<float>();
+    args.c_squares = c_spreads_.as<float>();
+    args.c_spread = c_spread_;
+    args.head_error = head_error_;
+    args.stretch = stretch_;
+  }
+  MS_TRY(backend_->check(table.nearest_bounded(backend_->context(), &args), "nearest_bounded"));
+  MS_TRY(counters_.download(counts, sizeof counts));
+  for (int i = 0; i < 4; ++i) evaluated_[i] += counts[i];
+  if (chunk != 0 || !bounds_) return {};
+  decide(rows, known, counts);
+  // A filter that leaves much leaves poor bounds too: once more without, for bounds like those of the other chunks.
+  if (!filter || filter_ || !bounds_) return {};
+  bounded_[0] = -1;
+  chunk_ = 0;
+  return assign(first, last, labels);
+}
+
+// The first chunk shows what is worth doing in the rest of the pass.
+void KMeansAssignment::decide(int64_t rows, bool known, const int64_t* counts) {
+  const double d = static_cast<double>(x_.d());
+  const double single = kDistanceCost * d + kDistanceCalls, unfiltered = static_cast<double>(counts[0]) * d;
+  const double filtered = kFilterCost * static_cast<double>(r_ + 1) * static_cast<double>(counts[0]) + single * static_cast<double>(counts[1]);
+  const double rest = single * static_cast<double>(counts[2]) + d * static_cast<double>(counts[3]);
+  if (filter_ && filtered > kFilterWorthwhile * unfiltered) {
+    filter_ = false;
+    next_filter_ = pass_ + filter_patience_;
+    filter_patience_ = std::min(2 * filter_patience_, kMostPatience);
+    if (pass_ < next_bounds_) bounds_ = false;
+  }
+  if (pass_ == 0) return;
+  const double cost = known ? (filtered + rest) / (static_cast<double>(rows * k_) * d) : kBuildCost;
+  recent_cost_ = known ? (recent_cost_ + std::min(cost, kBuildCost)) / 2 : (0.4 + cost) / 2;
+  if (recent_cost_ <= kWorthwhile) {
+    probing_ = probing_ && !known;
+    return;
+  }
+  bounds_ = filter_ = false;
+  probing_ = true;
+  next_bounds_ = pass_ + patience_;
+  next_filter_ = std::max(next_filter_, next_bounds_);
+  patience_ = std::min(2 * patience_, kMostPatience);
+}
+
+Status KMeansAssignment::forget(int64_t row) {
+  if (upper_.data() == nullptr) return {};
+  const float unknown = -std::numeric_limits<float>::infinity();
+  const size_t at = static_cast<size_t>(row) * sizeof(float);
+  MS_TRY(gap_.upload(&unknown, sizeof unknown, at));
+  return lower_.upload(&unknown, sizeof unknown, at);
+}
+
+}  // namespace mendset
