@@ -30,6 +30,7 @@ async function answer(request, signal) {
     throw new MendsetError('invalid-argument', `Expected one of ${Object.keys(METHODS).join(', ')} for method.`);
   if (!embeddings.every((row) => row.length === columns)) throw new MendsetError('invalid-data', 'Expected rows of equal length.');
   const features = { embeddings: matrix(Float32Array.from(embeddings.flat()), embeddings.length, columns) };
+  console.error(`selecting ${budget} of ${embeddings.length}`);
   const { indices, timings } = await selectIndices(
     METHODS[method](),
     { n: embeddings.length, budget: { count: budget }, seed, features },

@@ -150,6 +150,7 @@ void test_forecast(const Shape& shape) {
   const Trained trained(backend);
   StepRequest request = trained.request(shape.loss, shape.kl);
   request.slice = shape.slice;
+  if (shape.slice == Slice::blocks) request.blocks = {0};
   request.micro_batch_tokens = shape.micro_batch_tokens;
   request.checkpoint = shape.checkpoint;
   if (shape.slice == Slice::most_sensitive) request.sensitivity = trained.rejected.view();

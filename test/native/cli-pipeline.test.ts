@@ -144,6 +144,8 @@ describe('the commands in a row', () => {
     expect((evaluation['figures'] as { name: string }[]).map((f) => f.name)).toEqual([
       'toxicity.repair',
       'lambada.runningPpl',
+      'lambada.runningWordPpl',
+      'lambada.runningBytePpl',
       'lambada.targetPpl',
       'lambada.targetAcc',
     ]);

@@ -83,7 +83,11 @@ describe('examples', () => {
     expect(await wrong.json()).toMatchObject({ code: 'invalid-argument' });
     const controller = new AbortController();
     const large = post({ embeddings: rows(40_000), budget: 20_000 }, controller.signal);
-    setTimeout(() => controller.abort(), 1500);
+    const watch = setInterval(() => {
+      if (!log.includes('selecting 20000 of 40000')) return;
+      clearInterval(watch);
+      controller.abort();
+    }, 5);
     await expect(large).rejects.toThrow();
     for (let i = 0; i < 100 && !log.includes('client gone'); i++) await new Promise((resolve) => setTimeout(resolve, 100));
     expect(log).toContain('client gone: aborted');
