@@ -1,0 +1,48 @@
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { readPairs } from '../../src/data/read-pairs.ts';
+import { readTexts } from '../../src/data/read-texts.ts';
+import { LanguageModel } from '../../src/model/language-model.ts';
+import { dapt } from '../../src/repair/dapt.ts';
+import { dpo } from '../../src/repair/dpo.ts';
+import { forecastRepair } from '../../src/repair/forecast-repair.ts';
+import { irepair } from '../../src/repair/irepair.ts';
+import type { RepairMethod } from '../../src/repair/method.ts';
+import { repair } from '../../src/repair/repair.ts';
+
+const demo = fileURLToPath(new URL('../../assets/demo', import.meta.url));
+const { records, appendEos } = await readPairs([join(demo, 'pool.jsonl')]);
+const { texts } = await readTexts(join(demo, 'normal.jsonl'));
+const data = { train: records.slice(0, 30), validation: records.slice(30, 38), normal: texts.slice(0, 40), appendEos };
+
+describe('the forecast of a repair', () => {
+  const methods: [string, RepairMethod][] = [
+    ['dapt', dapt()],
+    ['dpo', dpo()],
+    ['irepair+kl', irepair({ kl: {} })],
+  ];
+  it.each(methods)('tells steps, tokens, FLOPs and memory of %s as the run finds them', async (_, method) => {
+    const options = { epochs: 2, batchSize: 4, maxSteps: 11, patience: 1000 };
+    const forecast = await forecastRepair(join(demo, 'model'), data, method, { ...options, backend: 'cpu', threads: 2 });
+    using model = await LanguageModel.load(join(demo, 'model'), { backend: 'cpu', threads: 2 });
+    const result = await repair(model, data, method, { ...options, evalEvery: 1000 });
+    expect(forecast.steps).toBe(result.steps);
+    expect(forecast.records).toBe(result.usedRecords);
+    expect(forecast.tokens).toBe(result.cost.tokens);
+    expect(forecast.validationRecords).toBe(8);
+    const { weights, reference, optimizer, snapshot, work, cache, scratch, peak } = forecast.memory;
+    expect(peak).toBe(weights + reference + optimizer + snapshot + work + cache + scratch);
+    expect(weights).toBe(model.summary.bytes);
+    expect(reference > 0).toBe(method.kl !== null);
+    // validation and what the original model computes come on top in the run
+    expect(forecast.flops).toBeGreaterThan(0.5 * result.cost.flopsCounted);
+    expect(forecast.flops).toBeLessThan(1.15 * result.cost.flopsCounted);
+  });
+
+  it('refuses a budget that one sample exceeds, before weights are read', async () => {
+    await expect(forecastRepair(join(demo, 'model'), data, dapt(), { memoryBudget: 2 ** 20, backend: 'cpu' })).rejects.toThrowError(
+      /memory budget/,
+    );
+  });
+});
