@@ -1,0 +1,52 @@
+#include "cuda/context.h"
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+
+namespace mendset::cuda {
+
+int32_t fail(Context& context, int32_t code, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(context.error, sizeof context.error, format, arguments);
+  va_end(arguments);
+  return code;
+}
+
+int32_t reserve(Context& context, size_t bytes, std::byte** out) {
+  if (bytes > context.workspace_bytes) {
+    if (context.workspace != nullptr) release(context, context.workspace);
+    context.workspace = nullptr;
+    context.workspace_bytes = 0;
+    void* memory = nullptr;
+    MS_CUDA_TRY(allocate_raw(context, bytes, &memory));
+    context.workspace = static_cast<std::byte*>(memory);
+    context.workspace_bytes = bytes;
+  }
+  *out = context.workspace;
+  return MS_OK;
+}
+
+int32_t finish_operation(Context& context, const char* name, int32_t result) {
+  if (result == MS_OK && context.waits) result = synchronize(context);
+  context.last_operation = name;
+  return result;
+}
+
+// bf16 where the device has it; MENDSET_CUDA_PRECISION asks for another.
+int32_t choose_precision(Context& context) {
+  context.precision = context.tensor_cores ? Precision::bf16 : Precision::fp32;
+  const char* const wanted = std::getenv("MENDSET_CUDA_PRECISION");
+  if (wanted == nullptr || *wanted == '\0') return MS_OK;
+  for (const Precision each : {Precision::bf16, Precision::tf32, Precision::tf32x3, Precision::fp32}) {
+    if (__builtin_strcmp(wanted, precision_name(each)) != 0) continue;
+    if (each != Precision::fp32 && !context.tensor_cores)
+      return fail(context, MS_UNSUPPORTED, "MENDSET_CUDA_PRECISION=%s needs a device of compute capability 8.0 or later; use fp32", wanted);
+    context.precision = each;
+    return MS_OK;
+  }
+  return fail(context, MS_INVALID_ARGUMENT, "expected MENDSET_CUDA_PRECISION to be bf16, tf32, tf32x3 or fp32 but received \"%s\"", wanted);
+}
+
+}  // namespace mendset::cuda

@@ -1,0 +1,215 @@
+// The device: its stream, its memory pool, transfers through pinned memory, and errors in words.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <unordered_map>
+
+#include "cuda/blas_lt.h"
+#include "cuda/context.h"
+#include "cuda/launch.h"
+
+namespace mendset::cuda {
+
+// Two pinned pieces: while one crosses the bus the processor fills or empties the other.
+constexpr size_t kStagingBytes = 8 << 20;
+struct Staging {
+  void* memory = nullptr;
+  cudaEvent_t done = nullptr;
+  bool busy = false;
+};
+
+struct Device {
+  int index = 0;
+  cudaStream_t stream = nullptr;
+  cudaMemPool_t pool = nullptr;
+  Staging staging[2];
+  int next = 0;
+  std::unordered_map<void*, size_t> sizes;  // of what the caller holds
+  size_t held = 0;
+};
+
+cudaStream_t stream_of(Context& context) { return context.device->stream; }
+
+namespace {
+
+int32_t failed(Context& context, cudaError_t error, const char* what) {
+  return fail(context, error == cudaErrorMemoryAllocation ? MS_OUT_OF_MEMORY : MS_DEVICE, "%s: %s (%s); last operation started: %s", what, cudaGetErrorString(error),
+              cudaGetErrorName(error), context.last_operation);
+}
+
+#define MS_CUDA_CALL(expression, what)                                                        \
+  do {                                                                                        \
+    const cudaError_t ms_error = (expression);                                                \
+    if (ms_error != cudaSuccess) return failed(context, ms_error, what);                      \
+  } while (0)
+
+constexpr double kGiB = 1024.0 * 1024.0 * 1024.0;
+
+int32_t out_of_memory(Context& context, size_t bytes) {
+  size_t free_bytes = 0, all = 0;
+  (void)cudaMemGetInfo(&free_bytes, &all);
+  (void)cudaGetLastError();
+  return fail(context, MS_OUT_OF_MEMORY,
+              "%.2f GiB were asked for while the model and its work hold %.2f GiB and scratch %.2f GiB; the device has %.2f GiB, of which %.2f GiB are free. "
+              "Take fewer tokens at a time, shorter samples or checkpointed activations, or end other programs on the device",
+              static_cast<double>(bytes) / kGiB, static_cast<double>(context.device->held) / kGiB, static_cast<double>(context.workspace_bytes) / kGiB,
+              static_cast<double>(all) / kGiB, static_cast<double>(free_bytes) / kGiB);
+}
+
+int32_t open(Context& context) {
+  Device& device = *context.device;
+  MS_CUDA_CALL(cudaGetDevice(&device.index), "the device could not be chosen");
+  cudaDeviceProp facts;
+  MS_CUDA_CALL(cudaGetDeviceProperties(&facts, device.index), "the device could not be described");
+  context.multiprocessors = facts.multiProcessorCount;
+  context.tensor_cores = facts.major >= 8;
+  context.shared_per_block = facts.sharedMemPerBlockOptin;
+  MS_CUDA_CALL(cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking), "a stream could not be made");
+  MS_CUDA_CALL(cudaDeviceGetDefaultMemPool(&device.pool, device.index), "the memory pool could not be reached");
+  uint64_t keep = UINT64_MAX;  // memory that was freed stays with the process
+  MS_CUDA_CALL(cudaMemPoolSetAttribute(device.pool, cudaMemPoolAttrReleaseThreshold, &keep), "the memory pool could not be set up");
+  for (Staging& staging : device.staging) {
+    MS_CUDA_CALL(cudaHostAlloc(&staging.memory, kStagingBytes, cudaHostAllocDefault), "pinned memory could not be had");
+    MS_CUDA_CALL(cudaEventCreateWithFlags(&staging.done, cudaEventDisableTiming), "an event could not be made");
+  }
+  char blas_reason[256] = "";
+  context.blas = open_blas_lt(context, blas_reason, sizeof blas_reason);
+  std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s", facts.name, facts.major, facts.minor,
+                static_cast<double>(facts.totalGlobalMem) / kGiB, precision_name(context.precision), context.blas != nullptr ? "cublasLt" : "own matrix products (",
+                context.blas != nullptr ? "" : blas_reason, context.blas != nullptr ? "" : ")");
+  return MS_OK;
+}
+
+// Host memory of a caller is pageable: it passes through the pinned pieces, each waited for before it is used again.
+int32_t wait(Context& context, Staging& staging) {
+  if (!staging.busy) return MS_OK;
+  MS_CUDA_CALL(cudaEventSynchronize(staging.done), "a transfer failed");
+  staging.busy = false;
+  return MS_OK;
+}
+
+}  // namespace
+
+int32_t open_device(Context& context, int32_t) {
+  context.device = new (std::nothrow) Device;
+  if (context.device == nullptr) return MS_OUT_OF_MEMORY;
+  const char* const waits = std::getenv("MENDSET_CUDA_SYNC");
+  context.waits = waits != nullptr && *waits != '\0' && std::strcmp(waits, "0") != 0;
+  cudaDeviceProp facts;
+  int index = 0;
+  if (cudaGetDevice(&index) == cudaSuccess && cudaGetDeviceProperties(&facts, index) == cudaSuccess) context.tensor_cores = facts.major >= 8;
+  int32_t result = choose_precision(context);
+  if (result == MS_OK) result = open(context);
+  if (result != MS_OK) close_device(context);
+  return result;
+}
+
+void close_device(Context& context) {
+  Device& device = *context.device;
+  if (device.stream != nullptr) (void)cudaStreamSynchronize(device.stream);
+  if (context.workspace != nullptr) release(context, context.workspace);
+  context.workspace = nullptr;
+  for (Staging& staging : device.staging) {
+    if (staging.done != nullptr) (void)cudaEventDestroy(staging.done);
+    if (staging.memory != nullptr) (void)cudaFreeHost(staging.memory);
+  }
+  if (device.stream != nullptr) (void)cudaStreamDestroy(device.stream);
+  delete context.device;
+  context.device = nullptr;
+}
+
+int32_t allocate_raw(Context& context, size_t bytes, void** out) {
+  const cudaError_t error = cudaMallocAsync(out, bytes > 0 ? bytes : 1, context.device->stream);
+  if (error == cudaErrorMemoryAllocation) return out_of_memory(context, bytes);
+  MS_CUDA_CALL(error, "memory could not be had");
+  return MS_OK;
+}
+
+int32_t allocate(Context& context, size_t bytes, void** out) {
+  size_t free_bytes = 0, all = 0;
+  MS_CUDA_CALL(cudaMemGetInfo(&free_bytes, &all), "the device's memory could not be read");
+  if (bytes > all) return out_of_memory(context, bytes);
+  MS_CUDA_TRY(allocate_raw(context, bytes, out));
+  MS_CUDA_CALL(cudaMemsetAsync(*out, 0, bytes > 0 ? bytes : 1, context.device->stream), "memory could not be cleared");
+  context.device->sizes[*out] = bytes;
+  context.device->held += bytes;
+  return MS_OK;
+}
+
+void release(Context& context, void* memory) {
+  if (memory == nullptr) return;
+  if (const auto found = context.device->sizes.find(memory); found != context.device->sizes.end()) {
+    context.device->held -= found->second;
+    context.device->sizes.erase(found);
+  }
+  (void)cudaFreeAsync(memory, context.device->stream);
+}
+
+// Returns when `host` may be changed, not when the device has the bytes: what is started after it comes after it on the stream.
+int32_t upload(Context& context, void* destination, const void* host, size_t bytes) {
+  Device& device = *context.device;
+  for (size_t done = 0; done < bytes;) {
+    Staging& staging = device.staging[device.next];
+    device.next ^= 1;
+    MS_CUDA_TRY(wait(context, staging));
+    const size_t piece = bytes - done < kStagingBytes ? bytes - done : kStagingBytes;
+    std::memcpy(staging.memory, static_cast<const char*>(host) + done, piece);
+    MS_CUDA_CALL(cudaMemcpyAsync(static_cast<char*>(destination) + done, staging.memory, piece, cudaMemcpyHostToDevice, device.stream), "an upload could not be started");
+    MS_CUDA_CALL(cudaEventRecord(staging.done, device.stream), "an upload could not be started");
+    staging.busy = true;
+    done += piece;
+  }
+  return MS_OK;
+}
+
+int32_t download(Context& context, void* host, const void* source, size_t bytes) {
+  Device& device = *context.device;
+  size_t started = 0, finished = 0;
+  size_t pieces[2] = {0, 0};
+  int begin = device.next, end = device.next, under_way = 0;
+  while (finished < bytes) {
+    while (under_way < 2 && started < bytes) {
+      Staging& staging = device.staging[end];
+      MS_CUDA_TRY(wait(context, staging));  // an upload may still use it
+      pieces[end] = bytes - started < kStagingBytes ? bytes - started : kStagingBytes;
+      MS_CUDA_CALL(cudaMemcpyAsync(staging.memory, static_cast<const char*>(source) + started, pieces[end], cudaMemcpyDeviceToHost, device.stream),
+                   "a download could not be started");
+      MS_CUDA_CALL(cudaEventRecord(staging.done, device.stream), "a download could not be started");
+      staging.busy = true;
+      started += pieces[end];
+      end ^= 1;
+      ++under_way;
+    }
+    MS_CUDA_TRY(wait(context, device.staging[begin]));
+    std::memcpy(static_cast<char*>(host) + finished, device.staging[begin].memory, pieces[begin]);
+    finished += pieces[begin];
+    begin ^= 1;
+    --under_way;
+  }
+  return MS_OK;
+}
+
+int32_t copy(Context& context, void* destination, const void* source, size_t bytes) {
+  if (bytes == 0) return MS_OK;
+  MS_CUDA_CALL(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToDevice, context.device->stream), "a copy could not be started");
+  return MS_OK;
+}
+
+int32_t zero(Context& context, void* destination, size_t bytes) {
+  if (bytes == 0) return MS_OK;
+  MS_CUDA_CALL(cudaMemsetAsync(destination, 0, bytes, context.device->stream), "memory could not be cleared");
+  return MS_OK;
+}
+
+int32_t synchronize(Context& context) {
+  MS_CUDA_CALL(cudaStreamSynchronize(context.device->stream), "the device failed (MENDSET_CUDA_SYNC=1 names the operation)");
+  return MS_OK;
+}
+
+int32_t check_launch(Context& context) {
+  MS_CUDA_CALL(cudaGetLastError(), "a kernel could not be started");
+  return MS_OK;
+}
+
+}  // namespace mendset::cuda

@@ -1,0 +1,167 @@
+// Linear maps and their gradients: operands are rounded and laid out once per call, then one product with everything else in its epilogue.
+#include "cuda/activation.h"
+#include "cuda/blas_lt.h"
+#include "cuda/column_sums.h"
+#include "cuda/cuda_operations.h"
+#include "cuda/product.h"
+
+namespace mendset::cuda {
+namespace {
+
+struct ForwardEpilogue {
+  const float* bias;
+  const float* residual;
+  float* y;
+  int64_t ld;
+  __device__ __forceinline__ void operator()(int64_t row, int64_t column, float sum) const {
+    if (bias != nullptr) sum += bias[column];
+    if (residual != nullptr) sum += residual[row * ld + column];
+    y[row * ld + column] = sum;
+  }
+};
+
+struct InputGradientEpilogue {
+  const float* x;
+  int32_t kind;
+  float beta;
+  float* d_x;
+  int64_t ld;
+  __device__ __forceinline__ void operator()(int64_t row, int64_t column, float sum) const {
+    const int64_t place = row * ld + column;
+    if (kind != MS_ACTIVATION_NONE) sum *= activation_derivative(kind, x[place]);
+    d_x[place] = beta == 0.0f ? sum : fmaf(beta, d_x[place], sum);
+  }
+};
+
+struct WeightGradientEpilogue {
+  float beta;
+  float* d_w;
+  int64_t ld;
+  __device__ __forceinline__ void operator()(int64_t row, int64_t column, float sum) const {
+    const int64_t place = row * ld + column;
+    d_w[place] = beta == 0.0f ? sum : fmaf(beta, d_w[place], sum);
+  }
+};
+
+// Packs both operands behind each other in the workspace; partials follow.
+struct Product {
+  Operand a, b;
+  float* partials;
+};
+int32_t prepare(Context& context, const OperandSource& left, int64_t rows, const OperandSource& right, int64_t columns, int64_t depth, Product* product) {
+  const Precision precision = context.precision;
+  const int64_t stages = operand_row_bytes(precision, depth) / kTileRowBytes;
+  ScratchPlan plan;
+  const size_t a = plan.add<std::byte>(operand_bytes(precision, rows, depth)), b = plan.add<std::byte>(operand_bytes(precision, columns, depth));
+  const size_t partials = plan.add<float>(product_partial_count(context, rows, columns, stages));
+  std::byte* base;
+  MS_CUDA_TRY(reserve(context, plan.bytes(), &base));
+  product->partials = at<float>(base, partials);
+  MS_CUDA_TRY(pack_operand(context, precision, left, rows, depth, base + a, &product->a));
+  return pack_operand(context, precision, right, columns, depth, base + b, &product->b);
+}
+
+constexpr int64_t kFewRows = 8;  // of a generation step: the weights are read once, as they are
+constexpr int kFewColumns = 32, kFewLanes = 8;
+
+// y of up to 8 rows. A block has 32 columns and 8 threads per column, each with every eighth number of depth.
+template <int kRows, bool kInOut>
+__global__ void __launch_bounds__(kFewColumns* kFewLanes) few_rows_kernel(int64_t rows, int64_t in, int64_t out, const float* x, int64_t ld_x, int32_t kind, const float* w,
+                                                                          ForwardEpilogue epilogue) {
+  constexpr int kDepth = 256;
+  __shared__ float inputs[kRows][kDepth];
+  __shared__ float sums[kFewLanes][kRows][kFewColumns + 1];
+  // consecutive threads read consecutive weights: along columns, or along depth
+  const int thread = static_cast<int>(threadIdx.x);
+  const int column_in_block = kInOut ? thread % kFewColumns : thread / kFewLanes, lane = kInOut ? thread / kFewColumns : thread % kFewLanes;
+  const int64_t column = static_cast<int64_t>(blockIdx.x) * kFewColumns + column_in_block;
+  float sum[kRows];
+MS_UNROLL
+  for (int r = 0; r < kRows; ++r) sum[r] = 0.0f;
+  for (int64_t first = 0; first < in; first += kDepth) {
+    __syncthreads();
+    for (int cell = thread; cell < kRows * kDepth; cell += kFewColumns * kFewLanes) {
+      const int64_t row = cell / kDepth, k = first + cell % kDepth;
+      inputs[row][cell % kDepth] = row < rows && k < in ? activation(kind, x[row * ld_x + k]) : 0.0f;
+    }
+    __syncthreads();
+    if (column >= out) continue;
+    const int64_t depth = in - first < kDepth ? in - first : kDepth;
+MS_UNROLL_BY(4)
+    for (int64_t k = lane; k < depth; k += kFewLanes) {
+      const float weight = kInOut ? w[(first + k) * out + column] : w[column * in + first + k];
+MS_UNROLL
+      for (int r = 0; r < kRows; ++r) sum[r] = fmaf(inputs[r][k], weight, sum[r]);
+    }
+  }
+MS_UNROLL
+  for (int r = 0; r < kRows; ++r) sums[lane][r][column_in_block] = sum[r];
+  __syncthreads();
+  for (int cell = thread; cell < kRows * kFewColumns; cell += kFewColumns * kFewLanes) {
+    const int row = cell / kFewColumns, place = cell % kFewColumns;
+    const int64_t target = static_cast<int64_t>(blockIdx.x) * kFewColumns + place;
+    if (row >= rows || target >= out) continue;
+    float total = 0.0f;
+    for (int l = 0; l < kFewLanes; ++l) total += sums[l][row][place];
+    epilogue(row, target, total);
+  }
+}
+
+template <int kRows>
+int32_t few_rows(Context& context, const ms_linear_forward_args& a, const ForwardEpilogue& epilogue) {
+  auto* const kernel = a.layout == MS_LAYOUT_IN_OUT ? few_rows_kernel<kRows, true> : few_rows_kernel<kRows, false>;
+  return launch(context, kernel, dim3{blocks_for(a.out, kFewColumns), 1, 1}, kFewColumns * kFewLanes, 0, a.rows, a.in, a.out, a.x, a.ld_x, a.x_activation, a.w, epilogue);
+}
+
+}  // namespace
+
+int32_t linear_forward(Context& context, const ms_linear_forward_args& a) {
+  if (a.rows == 0 || a.out == 0) return MS_OK;
+  const ForwardEpilogue epilogue{a.bias, a.residual, a.y, a.ld_y};
+  if (a.rows == 1) return few_rows<1>(context, a, epilogue);
+  if (a.rows <= 4) return few_rows<4>(context, a, epilogue);
+  if (a.rows <= kFewRows) return few_rows<kFewRows>(context, a, epilogue);
+  const OperandSource x{a.x, a.ld_x, false, a.x_activation};
+  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{a.w, a.out, true, MS_ACTIVATION_NONE} : OperandSource{a.w, a.in, false, MS_ACTIVATION_NONE};
+  Product product;
+  MS_CUDA_TRY(prepare(context, x, a.rows, w, a.out, a.in, &product));
+  if (context.blas != nullptr && a.in > 0) {
+    const int32_t result = blas_lt_multiply(context, context.precision, product.a, product.b, a.bias, a.residual, a.residual != nullptr ? 1.0f : 0.0f, a.y, a.ld_y);
+    if (result != MS_UNSUPPORTED) return result;
+  }
+  return multiply(context, context.precision, product.a, product.b, product.partials, epilogue);
+}
+
+int32_t linear_backward_input(Context& context, const ms_linear_backward_input_args& a) {
+  if (a.rows == 0 || a.in == 0) return MS_OK;
+  const OperandSource d_y{a.d_y, a.ld_y, false, MS_ACTIVATION_NONE};
+  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{a.w, a.out, false, MS_ACTIVATION_NONE} : OperandSource{a.w, a.in, true, MS_ACTIVATION_NONE};
+  Product product;
+  MS_CUDA_TRY(prepare(context, d_y, a.rows, w, a.in, a.out, &product));
+  if (context.blas != nullptr && a.x_activation == MS_ACTIVATION_NONE && a.out > 0) {
+    const int32_t result = blas_lt_multiply(context, context.precision, product.a, product.b, nullptr, a.beta != 0.0f ? a.d_x : nullptr, a.beta, a.d_x, a.ld_x);
+    if (result != MS_UNSUPPORTED) return result;
+  }
+  return multiply(context, context.precision, product.a, product.b, product.partials, InputGradientEpilogue{a.x, a.x_activation, a.beta, a.d_x, a.ld_x});
+}
+
+int32_t linear_backward_weight(Context& context, const ms_linear_backward_weight_args& a) {
+  if (a.d_bias != nullptr) {
+    std::byte* partials;
+    MS_CUDA_TRY(reserve(context, static_cast<size_t>(column_sum_partials(a.rows, a.out)) * sizeof(float), &partials));
+    MS_CUDA_TRY(column_sums(context, a.rows, a.out, a.d_y, a.ld_y, at<float>(partials, 0), a.beta, a.d_bias));
+  }
+  if (a.d_w == nullptr || a.in == 0 || a.out == 0) return MS_OK;
+  const OperandSource x{a.x, a.ld_x, true, a.x_activation}, d_y{a.d_y, a.ld_y, true, MS_ACTIVATION_NONE};
+  const bool in_out = a.layout == MS_LAYOUT_IN_OUT;
+  const int64_t rows = in_out ? a.in : a.out, columns = in_out ? a.out : a.in;
+  Product product;
+  MS_CUDA_TRY(prepare(context, in_out ? x : d_y, rows, in_out ? d_y : x, columns, a.rows, &product));
+  if (context.blas != nullptr && a.rows > 0) {
+    const int32_t result = blas_lt_multiply(context, context.precision, product.a, product.b, nullptr, a.beta != 0.0f ? a.d_w : nullptr, a.beta, a.d_w, columns);
+    if (result != MS_UNSUPPORTED) return result;
+  }
+  return multiply(context, context.precision, product.a, product.b, product.partials, WeightGradientEpilogue{a.beta, a.d_w, columns});
+}
+
+}  // namespace mendset::cuda

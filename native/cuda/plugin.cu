@@ -1,0 +1,71 @@
+// The table of the CUDA backend and the one symbol that the library exports.
+#include <new>
+
+#include "cuda/blas_lt.h"
+#include "cuda/context.h"
+#include "cuda/cuda_operations.h"
+#include "cuda/plugin.h"
+
+namespace mendset::cuda {
+namespace {
+
+int32_t create(int32_t threads, ms_context** out) {
+  if (threads < 0) return MS_INVALID_ARGUMENT;
+  auto* const context = new (std::nothrow) Context;
+  if (context == nullptr) return MS_OUT_OF_MEMORY;
+  if (const int32_t result = open_device(*context, threads); result != MS_OK) {
+    delete context;
+    return result;
+  }
+  *out = reinterpret_cast<ms_context*>(context);
+  return MS_OK;
+}
+
+void destroy(ms_context* opaque) {
+  Context& context = context_of(opaque);
+  close_blas_lt(context.blas);
+  close_device(context);
+  delete &context;
+}
+
+const char* last_error(ms_context* context) { return context_of(context).error; }
+const char* device(ms_context* context) { return context_of(context).description; }
+int32_t table_alloc(ms_context* context, size_t bytes, void** out) { return allocate(context_of(context), bytes, out); }
+void table_free(ms_context* context, void* memory) { release(context_of(context), memory); }
+int32_t table_upload(ms_context* context, void* destination, const void* host, size_t bytes) { return upload(context_of(context), destination, host, bytes); }
+int32_t table_download(ms_context* context, void* host, const void* source, size_t bytes) { return download(context_of(context), host, source, bytes); }
+int32_t table_copy(ms_context* context, void* destination, const void* source, size_t bytes) { return copy(context_of(context), destination, source, bytes); }
+int32_t table_synchronize(ms_context* context) { return synchronize(context_of(context)); }
+
+#define MS_WRAP(name) \
+  int32_t table_##name(ms_context* context, const ms_##name##_args* args) { return finish_operation(context_of(context), #name, name(context_of(context), *args)); }
+MS_OPERATIONS(MS_WRAP)
+#undef MS_WRAP
+
+}  // namespace
+
+const ms_backend* backend_table() {
+#define MS_ENTRY(name) .name = table_##name,
+  static const ms_backend table = {.abi = MS_BACKEND_ABI,
+                                   .name = "cuda",
+                                   .probe = probe_device,
+                                   .create = create,
+                                   .destroy = destroy,
+                                   .last_error = last_error,
+                                   .device = device,
+                                   .alloc = table_alloc,
+                                   .free = table_free,
+                                   .upload = table_upload,
+                                   .download = table_download,
+                                   .copy = table_copy,
+                                   .synchronize = table_synchronize,
+                                   MS_OPERATIONS(MS_ENTRY)};
+#undef MS_ENTRY
+  return &table;
+}
+
+}  // namespace mendset::cuda
+
+#if defined(__CUDACC__)
+extern "C" __attribute__((visibility("default"))) const ms_backend* mendset_backend() { return mendset::cuda::backend_table(); }
+#endif
