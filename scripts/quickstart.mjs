@@ -4,9 +4,12 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const out = process.argv[2] ?? join(process.cwd(), 'quickstart-out');
+const { values, positionals } = parseArgs({ options: { backend: { type: 'string' } }, allowPositionals: true });
+const out = positionals[0] ?? join(process.cwd(), 'quickstart-out');
+const backend = values.backend === undefined ? [] : ['--backend', values.backend];
 const windows = process.platform === 'win32';
 
 /** Runs a command with our terminal and returns its exit code; Ctrl-C reaches it directly, so it is only waited for here. */
@@ -40,7 +43,7 @@ if (!existsSync(join(root, 'node_modules', 'commander'))) {
 await must('the build', process.execPath, [join('scripts', 'prepare.mjs')]);
 
 const cli = join(root, 'dist', 'cli', 'main.js');
-await must('the study', process.execPath, [cli, 'study', join(root, 'examples', 'quickstart.yaml'), '--out', out]);
+await must('the study', process.execPath, [cli, 'study', join(root, 'examples', 'quickstart.yaml'), '--out', out, ...backend]);
 await must('the report', process.execPath, [cli, 'report', out, '--quiet'], { stdio: ['inherit', 'ignore', 'inherit'] });
 
 const shown = (name) => relative(process.cwd(), join(out, name)) || name;

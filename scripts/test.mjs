@@ -16,5 +16,7 @@ function run(command, args) {
 if (!existsSync(join(root, 'node_modules', 'vitest'))) run('npm', ['install']);
 run(process.execPath, ['scripts/prepare.mjs']);
 run(process.execPath, ['scripts/build-tests.mjs']);
+// with nvcc: the CUDA plugin is built (once per change) and judged without a device; without it the step says so
+run(process.execPath, ['scripts/check-cuda.mjs']);
 run('ctest', ['--test-dir', join(root, 'build', 'tests'), '--output-on-failure']);
 run(process.execPath, [join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run']);

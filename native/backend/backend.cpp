@@ -68,6 +68,8 @@ Status Backend::open(const std::string& name, int threads, std::shared_ptr<Backe
   return {};
 }
 
+bool Backend::on_host() const { return table_ == mendset_cpu_backend() || table_ == mendset_plain_backend(); }
+
 Backend::~Backend() { table_->destroy(context_); }
 
 Status Backend::check(int32_t code, const char* operation) const {
@@ -89,7 +91,11 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 Status Buffer::allocate(const std::shared_ptr<Backend>& backend, size_t bytes, Buffer* out) {
   Buffer buffer;
   const int32_t result = backend->table().alloc(backend->context(), bytes, &buffer.data_);
-  if (result == MS_OUT_OF_MEMORY) return failure(Code::out_of_memory, "The backend '%s' has no room for another %zu bytes.", backend->name(), bytes);
+  if (result == MS_OUT_OF_MEMORY) {
+    // a device says what was asked for, what is held and how to shrink
+    const char* detail = backend->on_host() ? "" : backend->table().last_error(backend->context());
+    return failure(Code::out_of_memory, "The backend '%s' has no room for another %zu bytes%s%s.", backend->name(), bytes, *detail != '\0' ? ": " : "", detail);
+  }
   MS_TRY(backend->check(result, "alloc"));
   buffer.backend_ = backend;
   buffer.bytes_ = bytes;

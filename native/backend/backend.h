@@ -23,6 +23,7 @@ class Backend {
   const char* name() const { return table_->name; }
   const char* device() const { return table_->device(context_); }
   int threads() const { return threads_; }
+  bool on_host() const;  // its memory is ordinary memory, shared with the caller
 
   // Turns an operation's return code into a Status that carries the operation's name and the backend's own message.
   Status check(int32_t code, const char* operation) const;

@@ -154,7 +154,7 @@ void close_blas_lt(BlasLt* blas) {
 // depth x rows matrix.
 int32_t blas_lt_multiply(Context& context, Precision precision, const Operand& a, const Operand& b, const float* bias, const float* addend, float beta, float* out,
                          int64_t ld) {
-  if (precision == Precision::tf32x3) return MS_UNSUPPORTED;
+  if (precision == Precision::tf32x3 || context.measuring) return MS_UNSUPPORTED;
   BlasLt& blas = *context.blas;
   const Api& api = blas.api;
   const int type = precision == Precision::bf16 ? kTypeBf16 : kTypeFp32, compute = precision == Precision::tf32 ? kComputeTf32 : kComputeFp32;

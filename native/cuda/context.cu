@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "cuda/cuda_operations.h"
+
 namespace mendset::cuda {
 
 int32_t fail(Context& context, int32_t code, const char* format, ...) {
@@ -15,6 +17,11 @@ int32_t fail(Context& context, int32_t code, const char* format, ...) {
 }
 
 int32_t reserve(Context& context, size_t bytes, std::byte** out) {
+  if (context.measuring) {
+    if (bytes > context.measured) context.measured = bytes;
+    *out = reinterpret_cast<std::byte*>(uintptr_t{256});  // aligned, never followed
+    return MS_OK;
+  }
   if (bytes > context.workspace_bytes) {
     if (context.workspace != nullptr) release(context, context.workspace);
     context.workspace = nullptr;
@@ -26,6 +33,23 @@ int32_t reserve(Context& context, size_t bytes, std::byte** out) {
   }
   *out = context.workspace;
   return MS_OK;
+}
+
+int64_t measure_scratch(Context& context, int32_t operation, const void* args) {
+  context.measuring = true;
+  context.measured = 0;
+  switch (operation) {
+#define MS_CASE(name)                                                       \
+  case MS_OPERATION_##name:                                                 \
+    (void)name(context, *static_cast<const ms_##name##_args*>(args));       \
+    break;
+    MS_OPERATIONS(MS_CASE)
+#undef MS_CASE
+    default:
+      break;
+  }
+  context.measuring = false;
+  return static_cast<int64_t>(context.measured);
 }
 
 int32_t finish_operation(Context& context, const char* name, int32_t result) {

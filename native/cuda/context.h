@@ -22,6 +22,8 @@ struct Context {
   size_t shared_per_block = 0;    // most dynamic shared memory of one block
   std::byte* workspace = nullptr;
   size_t workspace_bytes = 0;
+  bool measuring = false;         // nothing runs; `reserve` notes the most that was asked for
+  size_t measured = 0;
   bool waits = false;             // MENDSET_CUDA_SYNC: every operation ends synchronised
   const char* last_operation = "none";
   char description[512] = "";
@@ -74,6 +76,10 @@ int32_t zero(Context& context, void* destination, size_t bytes);
 int32_t synchronize(Context& context);
 // After a launch: its error, if any.
 int32_t check_launch(Context& context);
+// The scratch that an operation would take: the operation itself with nothing running.
+int64_t measure_scratch(Context& context, int32_t operation, const void* args);
+// Emulation only, with MENDSET_EMULATION_STRICT: no operand may lie in ordinary memory.
+int32_t check_operands(Context& context, const void* args, size_t bytes);
 // Ends an operation: with MENDSET_CUDA_SYNC set it waits, so that a failing kernel is named by its operation.
 int32_t finish_operation(Context& context, const char* name, int32_t result);
 

@@ -10,12 +10,28 @@ constexpr int kThreads = 256, kRowsPerBlock = kThreads / kWarp;
 constexpr int kColumns = 32, kLanes = 8;
 constexpr int64_t kShareRows = 128;
 
+// What is normed at once: a row, or one of the groups of a row. Where it lies in x and in y; its number is its place among the statistics.
+struct Stretch {
+  int64_t x, y;
+};
+template <typename Args>
+__host__ __device__ __forceinline__ int64_t stretches(const Args& a) {
+  return a.rows * (a.groups > 0 ? a.groups : 1);
+}
+template <typename Args>
+__device__ __forceinline__ Stretch stretch(const Args& a, int64_t i) {
+  if (a.groups == 0) return {i * a.width, i * a.width};
+  const int64_t row = i / a.groups, group = i % a.groups;
+  return {row * a.ld_x + group * a.width, row * a.ld_y + group * a.width};
+}
+
 __global__ void __launch_bounds__(kThreads) norm_forward_kernel(ms_norm_forward_args a) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kWarp;
-  if (row >= a.rows) return;
+  if (row >= stretches(a)) return;
   const bool layer = a.kind == MS_NORM_LAYER;
   const int64_t lane = threadIdx.x % kWarp;
-  const float* const x = a.x + row * a.width;
+  const Stretch at = stretch(a, row);
+  const float* const x = a.x + at.x;
   const auto width = static_cast<float>(a.width);
   float mean = 0.0f;
   if (layer) {
@@ -30,7 +46,7 @@ __global__ void __launch_bounds__(kThreads) norm_forward_kernel(ms_norm_forward_
   const float rstd = 1.0f / sqrtf(warp_sum(variance) / width + a.epsilon);
   for (int64_t c = lane; c < a.width; c += kWarp) {
     const float bias = layer && a.bias != nullptr ? a.bias[c] : 0.0f;
-    a.y[row * a.width + c] = fmaf((x[c] - mean) * rstd, a.gain[c], bias);
+    a.y[at.y + c] = fmaf((x[c] - mean) * rstd, a.gain[c], bias);
   }
   if (lane != 0) return;
   if (layer && a.mean != nullptr) a.mean[row] = mean;
@@ -39,22 +55,23 @@ __global__ void __launch_bounds__(kThreads) norm_forward_kernel(ms_norm_forward_
 
 __global__ void __launch_bounds__(kThreads) norm_backward_kernel(ms_norm_backward_args a) {
   const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + threadIdx.x / kWarp;
-  if (row >= a.rows) return;
+  if (row >= stretches(a)) return;
   const bool layer = a.kind == MS_NORM_LAYER;
-  const int64_t lane = threadIdx.x % kWarp, first = row * a.width;
+  const int64_t lane = threadIdx.x % kWarp;
+  const Stretch at = stretch(a, row);
   const float mean = layer ? a.mean[row] : 0.0f, rstd = a.rstd[row];
   const auto width = static_cast<float>(a.width);
   float g_sum = 0.0f, g_xhat_sum = 0.0f;
   for (int64_t c = lane; c < a.width; c += kWarp) {
-    const float g = a.d_y[first + c] * a.gain[c];
+    const float g = a.d_y[at.y + c] * a.gain[c];
     g_sum += g;
-    g_xhat_sum = fmaf(g, (a.x[first + c] - mean) * rstd, g_xhat_sum);
+    g_xhat_sum = fmaf(g, (a.x[at.x + c] - mean) * rstd, g_xhat_sum);
   }
   const float g_mean = layer ? warp_sum(g_sum) / width : 0.0f, g_xhat_mean = warp_sum(g_xhat_sum) / width;
   for (int64_t c = lane; c < a.width; c += kWarp) {  // d_x may be d_y or d_residual: an element is read before it is written
-    const float g = a.d_y[first + c] * a.gain[c], xhat = (a.x[first + c] - mean) * rstd;
-    const float residual = a.d_residual != nullptr ? a.d_residual[first + c] : 0.0f;
-    a.d_x[first + c] = fmaf(rstd, fmaf(-xhat, g_xhat_mean, g - g_mean), residual);
+    const float g = a.d_y[at.y + c] * a.gain[c], xhat = (a.x[at.x + c] - mean) * rstd;
+    const float residual = a.d_residual != nullptr ? a.d_residual[at.x + c] : 0.0f;
+    a.d_x[at.x + c] = fmaf(rstd, fmaf(-xhat, g_xhat_mean, g - g_mean), residual);
   }
 }
 
@@ -63,12 +80,13 @@ __global__ void __launch_bounds__(kColumns* kLanes) norm_parameters_kernel(ms_no
   __shared__ float sums[2][kLanes][kColumns];
   const int lane = static_cast<int>(threadIdx.x) / kColumns, within = static_cast<int>(threadIdx.x) % kColumns;
   const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + within, share = blockIdx.y;
-  const int64_t last = (share + 1) * kShareRows < a.rows ? (share + 1) * kShareRows : a.rows;
+  const int64_t all = stretches(a), last = (share + 1) * kShareRows < all ? (share + 1) * kShareRows : all;
   float gain = 0.0f, bias = 0.0f;
   if (column < a.width) {
     for (int64_t t = share * kShareRows + lane; t < last; t += kLanes) {
-      const float d_y = a.d_y[t * a.width + column], mean = a.kind == MS_NORM_LAYER ? a.mean[t] : 0.0f;
-      gain = fmaf(d_y, (a.x[t * a.width + column] - mean) * a.rstd[t], gain);
+      const Stretch at = stretch(a, t);
+      const float d_y = a.d_y[at.y + column], mean = a.kind == MS_NORM_LAYER ? a.mean[t] : 0.0f;
+      gain = fmaf(d_y, (a.x[at.x + column] - mean) * a.rstd[t], gain);
       bias += d_y;
     }
   }
@@ -95,13 +113,13 @@ __global__ void __launch_bounds__(kThreads) norm_parameters_final_kernel(int64_t
 
 int32_t norm_forward(Context& context, const ms_norm_forward_args& a) {
   if (a.rows == 0) return MS_OK;
-  return launch(context, norm_forward_kernel, dim3{blocks_for(a.rows, kRowsPerBlock), 1, 1}, kThreads, 0, a);
+  return launch(context, norm_forward_kernel, dim3{blocks_for(stretches(a), kRowsPerBlock), 1, 1}, kThreads, 0, a);
 }
 
 int32_t norm_backward(Context& context, const ms_norm_backward_args& a) {
   if (a.rows == 0 || a.width == 0) return MS_OK;
   if (a.d_gain != nullptr || a.d_bias != nullptr) {  // first: d_x may overwrite d_y
-    const int64_t shares = ceil_div<int64_t>(a.rows, kShareRows);
+    const int64_t shares = ceil_div<int64_t>(stretches(a), kShareRows);
     std::byte* memory;
     MS_CUDA_TRY(reserve(context, static_cast<size_t>(shares * 2 * a.width) * sizeof(float), &memory));
     auto* const partials = at<float>(memory, 0);
@@ -109,7 +127,7 @@ int32_t norm_backward(Context& context, const ms_norm_backward_args& a) {
     MS_CUDA_TRY(launch(context, norm_parameters_final_kernel, dim3{blocks_for(a.width, kThreads), 2, 1}, kThreads, 0, shares, a.width, partials, a.d_gain, a.d_bias));
   }
   if (a.d_x == nullptr) return MS_OK;
-  return launch(context, norm_backward_kernel, dim3{blocks_for(a.rows, kRowsPerBlock), 1, 1}, kThreads, 0, a);
+  return launch(context, norm_backward_kernel, dim3{blocks_for(stretches(a), kRowsPerBlock), 1, 1}, kThreads, 0, a);
 }
 
 }  // namespace mendset::cuda

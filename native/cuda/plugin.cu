@@ -36,9 +36,13 @@ int32_t table_upload(ms_context* context, void* destination, const void* host, s
 int32_t table_download(ms_context* context, void* host, const void* source, size_t bytes) { return download(context_of(context), host, source, bytes); }
 int32_t table_copy(ms_context* context, void* destination, const void* source, size_t bytes) { return copy(context_of(context), destination, source, bytes); }
 int32_t table_synchronize(ms_context* context) { return synchronize(context_of(context)); }
+int64_t table_scratch_bytes(ms_context* context, int32_t operation, const void* args) { return measure_scratch(context_of(context), operation, args); }
 
 #define MS_WRAP(name) \
-  int32_t table_##name(ms_context* context, const ms_##name##_args* args) { return finish_operation(context_of(context), #name, name(context_of(context), *args)); }
+  int32_t table_##name(ms_context* context, const ms_##name##_args* args) {                           \
+    MS_CUDA_TRY(check_operands(context_of(context), args, sizeof *args));                              \
+    return finish_operation(context_of(context), #name, name(context_of(context), *args));             \
+  }
 MS_OPERATIONS(MS_WRAP)
 #undef MS_WRAP
 
@@ -59,6 +63,7 @@ const ms_backend* backend_table() {
                                    .download = table_download,
                                    .copy = table_copy,
                                    .synchronize = table_synchronize,
+                                   .scratch_bytes = table_scratch_bytes,
                                    MS_OPERATIONS(MS_ENTRY)};
 #undef MS_ENTRY
   return &table;
@@ -66,6 +71,5 @@ const ms_backend* backend_table() {
 
 }  // namespace mendset::cuda
 
-#if defined(__CUDACC__)
-extern "C" __attribute__((visibility("default"))) const ms_backend* mendset_backend() { return mendset::cuda::backend_table(); }
-#endif
+extern "C" __attribute__((visibility("default"))) const ms_backend* mendset_backend();
+extern "C" const ms_backend* mendset_backend() { return mendset::cuda::backend_table(); }

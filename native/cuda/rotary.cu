@@ -12,9 +12,8 @@ __global__ void __launch_bounds__(kThreads) rotary_kernel(ms_rotary_args a) {
   const int64_t half = a.dims / 2, index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= a.rows * half) return;
   const int64_t t = index / half, c = index % half;
-  const double frequency = pow(static_cast<double>(a.base), -2.0 * static_cast<double>(c) / static_cast<double>(a.dims));
-  const double angle = (a.inverse ? -1.0 : 1.0) * static_cast<double>(a.positions[t]) * frequency;
-  const double cosine = cos(angle), sine = sin(angle);
+  const double angle = (a.inverse ? -1.0 : 1.0) * static_cast<double>(a.positions[t]) * a.frequencies[c];
+  const double magnitude = static_cast<double>(a.magnitude), cosine = magnitude * cos(angle), sine = magnitude * sin(angle);
   for (int64_t h = 0; h < a.heads; ++h) {
     float* const x = a.x + t * a.ld_x + h * a.head_dim + c;
     const double first = static_cast<double>(x[0]), second = static_cast<double>(x[half]);

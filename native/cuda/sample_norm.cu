@@ -25,12 +25,17 @@ __global__ void __launch_bounds__(kColumns* kLanes) norm_squares_kernel(ms_norm_
   __shared__ double sums[2][kLanes][kColumns];
   const int lane = static_cast<int>(threadIdx.x) / kColumns, within = static_cast<int>(threadIdx.x) % kColumns;
   const int64_t s = blockIdx.x, column = static_cast<int64_t>(blockIdx.y) * kColumns + within;
+  const int64_t stretches = a.groups > 0 ? a.groups : 1, ld_x = a.groups > 0 ? a.ld_x : a.width, ld_y = a.groups > 0 ? a.ld_y : a.width;
   double gain = 0, bias = 0;
   if (column < a.width) {
     for (int64_t t = a.offsets[s] + lane; t < a.offsets[s + 1]; t += kLanes) {
-      const double d_y = static_cast<double>(a.d_y[t * a.width + column]), mean = a.kind == MS_NORM_LAYER ? static_cast<double>(a.mean[t]) : 0.0;
-      gain = fma((static_cast<double>(a.x[t * a.width + column]) - mean) * static_cast<double>(a.rstd[t]), d_y, gain);
-      bias += d_y;
+      const double mean = a.kind == MS_NORM_LAYER ? static_cast<double>(a.mean[t]) : 0.0;
+      for (int64_t g = 0; g < stretches; ++g) {
+        const double d_y = static_cast<double>(a.d_y[t * ld_y + g * a.width + column]);
+        const double x = static_cast<double>(a.x[t * ld_x + g * a.width + column]);
+        gain = fma((x - mean) * static_cast<double>(a.rstd[t * stretches + g]), d_y, gain);
+        bias += d_y;
+      }
     }
   }
   sums[0][lane][within] = gain;

@@ -102,7 +102,7 @@ Status FacilityLocation::advance_evaluate() {
     MS_TRY(backend_->check(backend_->table().gather_rows(backend_->context(), &norms), "gather_rows"));
     MS_TRY(sums_.upload(gains.data(), gains.size() * sizeof(double)));
   }
-  const int64_t last = std::min(n, row_ + chunk_rows(d * count, int64_t{1} << 29));
+  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * count, int64_t{1} << 29));
   const ms_coverage_gains_args args{last - row_, d, count, options_.metric == Metric::cosine ? MS_SIMILARITY_DOT : MS_SIMILARITY_NEARNESS, x_.device_row(row_), x_norms_.as<float>() + row_,
                                     block_.as<float>(), block_norms_.as<float>(), grid_, best_.as<float>() + row_, 0, sums_.as<double>()};
   MS_TRY(backend_->check(backend_->table().coverage_gains(backend_->context(), &args), "coverage_gains"));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace mendset {
@@ -31,8 +30,8 @@ Status InputMatrix::begin(const std::shared_ptr<Backend>& backend, Metric metric
     view_.data = scaled_.get();
   }
   device_ = view_.data;
-  const bool on_host = std::strcmp(backend->name(), "cpu") == 0 || std::strcmp(backend->name(), "plain") == 0;
-  if (on_host) return {};
+  on_host_ = backend->on_host();
+  if (on_host_) return {};
   MS_TRY(Buffer::allocate(backend, count * sizeof(float), &copy_));
   device_ = copy_.as<float>();
   return {};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "backend/backend.h"
+#include "select/row_chunks.h"
 
 namespace mendset {
 
@@ -32,14 +33,20 @@ class InputMatrix {
 
   const MatrixView& host() const { return view_; }
   MatrixView given() const { return {given_ != nullptr ? given_ : view_.data, view_.n, view_.d}; }  // the caller's rows
+  bool on_host() const { return on_host_; }
   int64_t n() const { return view_.n; }
   int64_t d() const { return view_.d; }
   const float* device_row(int64_t i) const { return device_ + i * view_.d; }
+  // Rows of one operation, once open: see row_chunks.h. A device gets a thousand times the work, as it computes that much faster.
+  int64_t chunk_rows(int64_t multiply_adds_per_row, int64_t target = int64_t{1} << 26) const {
+    return mendset::chunk_rows(multiply_adds_per_row, on_host_ ? target : target << 10);
+  }
 
  private:
   MatrixView view_;
   const float* device_ = nullptr;
   const float* given_ = nullptr;  // the caller's rows, where view_ becomes scaled ones
+  bool on_host_ = true;
   Buffer copy_;
   std::unique_ptr<float[]> scaled_;
 };

@@ -304,7 +304,7 @@ Status LazyKCenter::advance_nearest() {
     MS_TRY(backend_->check(table.gather_rows(backend_->context(), &norms), "gather_rows"));
   }
   const int64_t centres = nearest_.last - nearest_.first;
-  const Chunk chunk = next_chunk(x_.n(), chunk_rows(x_.d() * centres, int64_t{1} << 29));
+  const Chunk chunk = next_chunk(x_.n(), x_.chunk_rows(x_.d() * centres, int64_t{1} << 29));
   const ms_min_distance_args args{chunk.rows(),
                                   x_.d(),
                                   centres,

@@ -63,13 +63,13 @@ Status KMeans::allocate() {
   total_counts_.resize(static_cast<size_t>(k));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(double)), &squares_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &fp64_centroids_));
-  assignment_ = std::make_unique<KMeansAssignment>(backend_, x_, k, options_.prune);
+  assignment_ = std::make_unique<KMeansAssignment>(backend_, x_, k, options_.prune && x_.on_host());
   row_ = 0;
   return given_ != nullptr ? Status() : allocate_start();
 }
 
 // Of one chunk of an assignment pass.
-int64_t KMeans::assign_rows() const { return std::min(x_.n(), chunk_rows(options_.k * x_.d(), int64_t{1} << 29)); }
+int64_t KMeans::assign_rows() const { return std::min(x_.n(), x_.chunk_rows(options_.k * x_.d(), int64_t{1} << 29)); }
 
 Status KMeans::step(Deadline deadline) {
   do {
@@ -363,7 +363,7 @@ void KMeans::renumber() {
 
 Status KMeans::advance_distances() {
   const int64_t d = x_.d(), k = options_.k;
-  const int64_t last = std::min(x_.n(), row_ + (options_.want_second ? assign_rows() : chunk_rows(d)));
+  const int64_t last = std::min(x_.n(), row_ + (options_.want_second ? assign_rows() : x_.chunk_rows(d)));
   const int64_t rows = last - row_;
   const size_t bytes = bytes_of(rows, sizeof(int32_t)), offset = bytes_of(row_, sizeof(int32_t)), first_row = static_cast<size_t>(row_);
   std::vector<double> squares(static_cast<size_t>(rows));

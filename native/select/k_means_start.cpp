@@ -61,7 +61,7 @@ Status KMeans::begin_greedy() {
 // One chunk of rows against every candidate, so that the rows are read from memory once.
 Status KMeans::advance_seed() {
   const int64_t n = x_.n(), d = x_.d(), count = static_cast<int64_t>(candidates_.size());
-  const int64_t last = std::min(n, row_ + chunk_rows(d * trials_, int64_t{1} << 27));
+  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * trials_, int64_t{1} << 27));
   const int64_t rows = last - row_;
   const ms_each_distance_args args{rows, d, count, x_.device_row(row_), x_norms_.as<float>() + row_, candidate_x_.as<float>(), candidate_norms_.as<float>(),
                                    minimum_.as<float>() + row_, trial_.as<float>() + row_, n};
@@ -130,7 +130,7 @@ Status KMeans::begin_parallel() {
 Status KMeans::advance_sample() {
   const int64_t n = x_.n(), d = x_.d(), count = std::min(trials_, static_cast<int64_t>(candidates_.size()) - applied_);
   if (count == 0) return finish_round();
-  const int64_t last = std::min(n, row_ + chunk_rows(d * count, int64_t{1} << 29));
+  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * count, int64_t{1} << 29));
   const ms_min_distance_args args{last - row_, d, count, x_.device_row(row_), x_norms_.as<float>() + row_, candidate_x_.as<float>(), candidate_norms_.as<float>(),
                                   minimum_.as<float>() + row_, static_cast<int32_t>(applied_), nearest_.as<int32_t>() + row_};
   MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));

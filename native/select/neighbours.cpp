@@ -68,7 +68,7 @@ Status NearestNeighbours::advance() {
     phase_ = Phase::search;
     return {};
   }
-  const int64_t candidates = std::min(kCandidates, n - candidate_), last = std::min(n, row_ + chunk_rows(d * candidates, int64_t{1} << 29));
+  const int64_t candidates = std::min(kCandidates, n - candidate_), last = std::min(n, row_ + x_.chunk_rows(d * candidates, int64_t{1} << 29));
   const ms_nearest_rows_args args{last - row_, d, candidates, k, x_.device_row(row_), x_norms_.as<float>() + row_, x_.device_row(candidate_), x_norms_.as<float>() + candidate_,
                                   row_, candidate_, distances_.as<float>() + row_ * k, indices_.as<int32_t>() + row_ * k};
   MS_TRY(backend_->check(backend_->table().nearest_rows(backend_->context(), &args), "nearest_rows"));

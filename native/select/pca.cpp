@@ -112,7 +112,7 @@ Status Pca::advance_check() {
 Status Pca::advance_covariance() {
   const int64_t n = x_.n();
   if (n > 1) {
-    int64_t last = std::min(n, row_ + chunk_rows(x_.d() * x_.d() / 2));
+    int64_t last = std::min(n, row_ + x_.chunk_rows(x_.d() * x_.d() / 2));
     if (n - last == 1) last = n;
     const int64_t rows = last - row_;
     const ms_covariance_args args{rows, x_.d(), x_.device_row(row_), mean_.as<double>(), chunk_covariance_.as<double>()};
@@ -191,7 +191,7 @@ Status Pca::choose_components() {
 
 Status Pca::advance_project() {
   const int64_t r = result_.components;
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d() * r));
+  const int64_t last = std::min(x_.n(), row_ + x_.chunk_rows(x_.d() * r));
   const ms_project_args args{last - row_,
                              x_.d(),
                              r,

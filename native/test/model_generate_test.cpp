@@ -1,4 +1,5 @@
 // Generation: packed prompts of different lengths, sampling that does not depend on the batch, stopping, limits.
+#include "backends_under_test.h"
 #include "golden_model.h"
 
 using namespace mendset;
@@ -112,8 +113,8 @@ void test_limits(const std::shared_ptr<Model>& model) {
 
 }  // namespace
 
-int main() {
-  for (const char* backend_name : {"plain", "cpu"}) {
+int main(int count, char** arguments) {
+  for (const std::string& backend_name : backends_under_test(count, arguments)) {
     std::shared_ptr<Backend> backend;
     if (!EXPECT_OK(Backend::open(backend_name, 2, &backend))) continue;
     for (const char* name : {"tiny-gpt2", "tiny-gpt-neo", "tiny-gpt-neox"}) {

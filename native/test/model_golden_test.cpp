@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "core/random.h"
+#include "backends_under_test.h"
 #include "golden_model.h"
 #include "model/json.h"
 
@@ -440,9 +441,9 @@ void test_create(const std::shared_ptr<Backend>& backend) {
 
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
   int failures = 0;
-  for (const char* name : {"plain", "cpu"}) {
+  for (const std::string& name : backends_under_test(count, arguments)) {
     std::shared_ptr<Backend> backend;
     if (!EXPECT_OK(Backend::open(name, 2, &backend))) continue;
     for (const char* model_name : kModels) {

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 
+#include "backends_under_test.h"
 #include "step_setting.h"
 
 using namespace mendset;
@@ -345,8 +346,8 @@ void test_trainer_state(const Setting& setting) {
 
 }  // namespace
 
-int main() {
-  for (const char* backend_name : {"plain", "cpu"}) {
+int main(int count, char** arguments) {
+  for (const std::string& backend_name : backends_under_test(count, arguments)) {
     std::shared_ptr<Backend> backend;
     if (!EXPECT_OK(Backend::open(backend_name, 2, &backend))) continue;
     for (const char* name : {"tiny-gpt2", "tiny-gpt-neo", "tiny-gpt-neox"}) {

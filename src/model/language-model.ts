@@ -5,11 +5,12 @@ import type { RunOptions } from '../core/run-options.ts';
 import { modelFolder } from '../data/hub/model-folder.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeModelSummary, NativeTensorInfo, PackedBatch } from '../native/binding.ts';
+import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type BackendName, type LoadOptions, loadWeights, resolveBackend, weightFiles } from './load-weights.ts';
+import { type BackendName, type LoadOptions, loadWeights, weightFiles } from './load-weights.ts';
 import { saveCheckpoint } from './save.ts';
 import { batchesByTokens, pack, type TokenSequence } from './sequences.ts';
 

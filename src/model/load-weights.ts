@@ -4,6 +4,7 @@ import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeTask } from '../native/binding.ts';
+import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 
@@ -15,13 +16,6 @@ export interface LoadOptions extends RunOptions {
 }
 
 export type BackendName = 'auto' | 'cpu' | 'cuda' | 'plain';
-
-/** `auto` means CUDA when usable, else CPU; a backend that was named never falls back. */
-export function resolveBackend(name: BackendName): string {
-  if (name !== 'auto') return name;
-  const { backends } = callNative(() => addon().info());
-  return backends.some((b) => b.name === 'cuda' && b.usable) ? 'cuda' : 'cpu';
-}
 
 /**
  * Reads a checkpoint's weights with the task that `start` makes. Some of the engine's sentences name a file of the folder alone, or a

@@ -1,18 +1,19 @@
-import { addon } from '../native/addon.ts';
-import { callNative } from '../native/native-error.ts';
+import { engineInfo, resolveBackend } from '../native/engine-info.ts';
 import type { SelectOptions } from './selector.ts';
 
 /** Which native engine computed a result. */
 export interface EngineReport {
   readonly backend: string;
-  /** instruction set, for backends on the processor */
+  /** instruction set on the processor, else the device and its arithmetic */
   readonly isa: string;
   readonly threads: number;
 }
 
 /** The backend that a selection runs on. `auto` means the processor: selection features are small and already in host memory. */
 export function engineReport(options: SelectOptions): EngineReport {
-  const backend = options.backend === undefined || options.backend === 'auto' ? 'cpu' : options.backend;
-  const info = callNative(() => addon().info());
-  return { backend, isa: backend === 'plain' ? 'plain' : info.isa, threads: options.threads || info.threads };
+  const backend = options.backend === undefined || options.backend === 'auto' ? 'cpu' : resolveBackend(options.backend);
+  const info = engineInfo();
+  const device = info.backends.find((each) => each.name === 'cuda')?.detail ?? 'cuda';
+  const isa = { cpu: info.isa, plain: 'plain', cuda: device }[backend];
+  return { backend, isa, threads: options.threads || info.threads };
 }

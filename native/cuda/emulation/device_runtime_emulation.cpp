@@ -1,10 +1,14 @@
 // A device that is host memory and kernels that run on the processor. The context's thread count chooses the order in which the threads of a
 // block run between barriers (1 ascending, 2 descending, else shuffled), so that the contract's "same bits for any number of threads" finds missing
-// barriers. Scratch starts as NaN patterns.
+// barriers. Scratch starts as NaN patterns, and device memory may be touched by kernels and transfers alone: the host faults.
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <vector>
 
 #include "cuda/blas_lt.h"
 #include "cuda/context.h"
@@ -12,9 +16,38 @@
 
 namespace mendset::cuda {
 
+struct Piece {
+  char* memory;
+  size_t bytes;  // whole pages
+};
 struct Device {
   cuda_emulation::Order order;
+  bool strict;
+  std::vector<Piece> pieces;
 };
+
+void expose_memory(Context& context, bool exposed) {
+  for (const Piece& piece : context.device->pieces) (void)mprotect(piece.memory, piece.bytes, exposed ? PROT_READ | PROT_WRITE : PROT_NONE);
+}
+
+// A word that looks like an address of this process, outside device memory, is an operand that a device could not reach.
+int32_t check_operands(Context& context, const void* args, size_t bytes) {
+  if (!context.device->strict) return MS_OK;
+  for (size_t at = 0; at + sizeof(uintptr_t) <= bytes; at += sizeof(uintptr_t)) {
+    uintptr_t word;
+    std::memcpy(&word, static_cast<const char*>(args) + at, sizeof word);
+    const uintptr_t top = word >> 40;
+    if (word % 4 != 0 || (top != 0x7f && top != 0x55 && top != 0x56)) continue;
+    bool inside = false;
+    for (const Piece& piece : context.device->pieces) {
+      const auto begin = reinterpret_cast<uintptr_t>(piece.memory);
+      inside = inside || (word >= begin && word <= begin + piece.bytes);
+    }
+    if (inside || msync(reinterpret_cast<void*>(word / 4096 * 4096), 1, MS_ASYNC) != 0) continue;  // chance bits of padding are not mapped
+    return fail(context, MS_INVALID_ARGUMENT, "the operand at byte %zu of the arguments lies in ordinary memory", at);
+  }
+  return MS_OK;
+}
 
 cuda_emulation::Order order_of(Context& context) { return context.device->order; }
 
@@ -28,7 +61,9 @@ int32_t open_device(Context& context, int32_t threads) {
   context.tensor_cores = true;
   context.shared_per_block = 227 << 10;
   MS_CUDA_TRY(choose_precision(context));
-  context.device = new (std::nothrow) Device{threads == 1 ? cuda_emulation::Order::ascending : threads == 2 ? cuda_emulation::Order::descending : cuda_emulation::Order::shuffled};
+  context.device = new (std::nothrow) Device{threads == 1 ? cuda_emulation::Order::ascending : threads == 2 ? cuda_emulation::Order::descending : cuda_emulation::Order::shuffled,
+                                              std::getenv("MENDSET_EMULATION_STRICT") != nullptr,
+                                              {}};
   if (context.device == nullptr) return MS_OUT_OF_MEMORY;
   std::snprintf(context.description, sizeof context.description, "emulation on the processor, %s", precision_name(context.precision));
   return MS_OK;
@@ -39,28 +74,45 @@ void close_device(Context& context) {
   delete context.device;
 }
 
-int32_t allocate_raw(Context&, size_t bytes, void** out) {
-  const size_t rounded = round_up<size_t>(bytes > 0 ? bytes : 1, 256);
-  *out = ::operator new(rounded, std::align_val_t(256), std::nothrow);
-  if (*out == nullptr) return MS_OUT_OF_MEMORY;
-  std::memset(*out, 0xff, rounded);
+int32_t allocate_raw(Context& context, size_t bytes, void** out) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t rounded = round_up<size_t>(bytes > 0 ? bytes : 1, page);
+  void* const memory = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return fail(context, MS_OUT_OF_MEMORY, "the processor has no %zu bytes to lend", bytes);
+  std::memset(memory, 0xff, rounded);
+  (void)mprotect(memory, rounded, PROT_NONE);
+  context.device->pieces.push_back({static_cast<char*>(memory), rounded});
+  *out = memory;
   return MS_OK;
 }
 int32_t allocate(Context& context, size_t bytes, void** out) {
   MS_CUDA_TRY(allocate_raw(context, bytes, out));
-  std::memset(*out, 0, bytes);
+  return zero(context, *out, bytes);
+}
+void release(Context& context, void* memory) {
+  auto& pieces = context.device->pieces;
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    if (pieces[i].memory != memory) continue;
+    (void)munmap(memory, pieces[i].bytes);
+    pieces.erase(pieces.begin() + static_cast<std::ptrdiff_t>(i));
+    return;
+  }
+}
+static int32_t move(Context& context, void* destination, const void* source, size_t bytes) {
+  if (bytes == 0 || context.measuring) return MS_OK;
+  expose_memory(context, true);
+  std::memmove(destination, source, bytes);
+  expose_memory(context, false);
   return MS_OK;
 }
-void release(Context&, void* memory) { ::operator delete(memory, std::align_val_t(256)); }
-static int32_t move(void* destination, const void* source, size_t bytes) {
-  if (bytes > 0) std::memmove(destination, source, bytes);
-  return MS_OK;
-}
-int32_t upload(Context&, void* destination, const void* host, size_t bytes) { return move(destination, host, bytes); }
-int32_t download(Context&, void* host, const void* source, size_t bytes) { return move(host, source, bytes); }
-int32_t copy(Context&, void* destination, const void* source, size_t bytes) { return move(destination, source, bytes); }
-int32_t zero(Context&, void* destination, size_t bytes) {
-  if (bytes > 0) std::memset(destination, 0, bytes);
+int32_t upload(Context& context, void* destination, const void* host, size_t bytes) { return move(context, destination, host, bytes); }
+int32_t download(Context& context, void* host, const void* source, size_t bytes) { return move(context, host, source, bytes); }
+int32_t copy(Context& context, void* destination, const void* source, size_t bytes) { return move(context, destination, source, bytes); }
+int32_t zero(Context& context, void* destination, size_t bytes) {
+  if (bytes == 0 || context.measuring) return MS_OK;
+  expose_memory(context, true);
+  std::memset(destination, 0, bytes);
+  expose_memory(context, false);
   return MS_OK;
 }
 int32_t synchronize(Context&) { return MS_OK; }

@@ -5,6 +5,7 @@
 
 #include "backend/plugin.h"
 #include "mendset/backend.h"
+#include "pinned_heap.h"
 
 namespace mendset::test {
 
@@ -22,11 +23,10 @@ const ms_backend* plugin = nullptr;
 MS_OPERATIONS(MS_WRAP)
 #undef MS_WRAP
 
-}  // namespace
+ms_backend table;
 
-const ms_backend* contract_table() {
-  static ms_backend table;
-  if (plugin != nullptr) return &table;
+// Before main, as tests make their operands there: the probe forks, which must come before this process talks to the device itself.
+__attribute__((constructor)) void open_device() {
   if (const Status status = load_plugin(MENDSET_CUDA_LIBRARY_PATH, &plugin); !status.ok()) {
     std::printf("%s\n", status.message().c_str());
     std::exit(1);
@@ -36,11 +36,18 @@ const ms_backend* contract_table() {
     std::printf("skipped: %s\n", reason);
     std::exit(77);
   }
+  if (!use_pinned_heap()) {
+    std::printf("The device gives no pinned memory for the test's operands.\n");
+    std::exit(1);
+  }
   table = *plugin;
 #define MS_ENTRY(name) table.name = name##_and_wait;
   MS_OPERATIONS(MS_ENTRY)
 #undef MS_ENTRY
-  return &table;
 }
+
+}  // namespace
+
+const ms_backend* contract_table() { return &table; }
 
 }  // namespace mendset::test

@@ -8,6 +8,8 @@
 #include <mutex>
 #include <new>
 
+#include "pinned_heap.h"
+
 namespace {
 
 constexpr size_t kHeapBytes = size_t{4} << 30, kClasses = 48;
@@ -20,7 +22,6 @@ struct Heap {
   std::mutex mutex;
   char* memory = nullptr;
   size_t used = 0;
-  bool tried = false;
   Piece* free_pieces[kClasses] = {};
 };
 Heap heap;
@@ -34,13 +35,7 @@ size_t class_of(size_t bytes) {
 
 void* take(size_t bytes) {
   std::lock_guard lock(heap.mutex);
-  if (!heap.tried) {
-    heap.tried = true;
-    void* memory = nullptr;
-    if (cudaHostAlloc(&memory, kHeapBytes, cudaHostAllocMapped | cudaHostAllocPortable) == cudaSuccess) heap.memory = static_cast<char*>(memory);
-    (void)cudaGetLastError();
-  }
-  if (heap.memory == nullptr) return std::malloc(bytes > 0 ? bytes : 1);  // no device: the tests end before any operation
+  if (heap.memory == nullptr) return std::malloc(bytes > 0 ? bytes : 1);
   const size_t place = class_of(bytes), size = (size_t{64} << place) + 64;
   if (Piece* const piece = heap.free_pieces[place]; piece != nullptr) {
     heap.free_pieces[place] = piece->next;
@@ -71,6 +66,14 @@ void give(void* memory) {
 }
 
 }  // namespace
+
+bool mendset::test::use_pinned_heap() {
+  void* memory = nullptr;
+  if (cudaHostAlloc(&memory, kHeapBytes, cudaHostAllocMapped | cudaHostAllocPortable) != cudaSuccess) return false;
+  std::lock_guard lock(heap.mutex);
+  heap.memory = static_cast<char*>(memory);
+  return true;
+}
 
 void* operator new(size_t bytes) { return take(bytes); }
 void* operator new[](size_t bytes) { return take(bytes); }
