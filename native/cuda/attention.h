@@ -1,4 +1,4 @@
-// What the attention kernels share: who sees whom inside a sample (causal, windowed), and their grids.
+// What the attention kernels share: who sees whom inside a sample (causal and windowed, or everyone), and their grids.
 #pragma once
 
 #include "cuda/context.h"
@@ -6,8 +6,12 @@
 namespace mendset::cuda {
 
 // i, j: query and key within a sample of `length` rows.
-__device__ __forceinline__ bool attention_visible(int64_t i, int64_t j, int64_t length, int32_t window) {
-  return j <= i && j < length && (window <= 0 || i - j < window);
+__device__ __forceinline__ bool attention_visible(int64_t i, int64_t j, int64_t length, int32_t window, bool bidirectional = false) {
+  return j < length && (bidirectional || (j <= i && (window <= 0 || i - j < window)));
+}
+// One beyond the last key that a tile of queries sees.
+__device__ __forceinline__ int64_t attention_key_end(int64_t first_query, int64_t rows, int64_t length, bool bidirectional) {
+  return bidirectional || first_query + rows > length ? length : first_query + rows;
 }
 __device__ __forceinline__ int64_t attention_first_key(int64_t first_query, int32_t window) {
   return window > 0 && first_query - window + 1 > 0 ? first_query - window + 1 : 0;

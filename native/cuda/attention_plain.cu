@@ -1,4 +1,4 @@
-// Causal attention and its gradient in fp32, tiles of 32 queries x 32 keys in shared memory, streaming softmax. Serves the fp32 and TF32
+// Attention and the gradient of causal attention in fp32, tiles of 32 queries x 32 keys in shared memory, streaming softmax. Serves the fp32 and TF32
 // modes, devices without bfloat16, and heads wider than 128; attention_tensor.cu does the rest.
 #include "cuda/attention.h"
 #include "cuda/launch.h"
@@ -79,8 +79,9 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(ms_attentio
     __syncthreads();
     q.load(a.q + q_column, a.ld_qkv, begin, first, length, a.head_dim, a.scale);
     float sum[kMostColumns] = {}, most = __int_as_float(0xff800000), total = 0.0f;
-    const int64_t i = first + row, last_key = first + kRows < length ? first + kRows : length;
-    for (int64_t key = attention_first_key(first, a.window) / kRows * kRows; key < last_key; key += kRows) {
+    const bool both = a.bidirectional != 0;
+    const int64_t i = first + row, last_key = attention_key_end(first, kRows, length, both);
+    for (int64_t key = both ? 0 : attention_first_key(first, a.window) / kRows * kRows; key < last_key; key += kRows) {
       __syncthreads();
       k.load(a.k + kv_column, a.ld_qkv, begin, key, length, a.head_dim, 1.0f);
       v.load(a.v + kv_column, a.ld_qkv, begin, key, length, a.head_dim, 1.0f);
@@ -89,14 +90,14 @@ __global__ void __launch_bounds__(kThreads) attention_forward_kernel(ms_attentio
       __syncwarp();  // the eight threads of a row lie in one warp
       float highest = most;
       for (int j = 0; j < kRows; ++j) {
-        if (attention_visible(i, key + j, length, a.window)) highest = fmaxf(highest, scores.at(row, j));
+        if (attention_visible(i, key + j, length, a.window, both)) highest = fmaxf(highest, scores.at(row, j));
       }
       __syncwarp();
       const float keep = most == highest ? 1.0f : expf(most - highest);
       most = highest;
       for (int j = slice; j < kRows; j += kSlices) {
         float& score = scores.at(row, j);
-        score = attention_visible(i, key + j, length, a.window) ? expf(score - most) : 0.0f;
+        score = attention_visible(i, key + j, length, a.window, both) ? expf(score - most) : 0.0f;
       }
       __syncwarp();
       float part = 0.0f;

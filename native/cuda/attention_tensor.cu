@@ -1,4 +1,4 @@
-// Causal attention and its gradient on the tensor cores: tiles of 64 queries x 64 keys, four warps of 16 rows each, streaming softmax in
+// Attention and the gradient of causal attention on the tensor cores: tiles of 64 queries x 64 keys, four warps of 16 rows each, streaming softmax in
 // registers, probabilities recomputed in the backward pass. Operands are bfloat16, sums fp32. The gradient of queries and that of keys and
 // values have a kernel each, so that no two blocks add to the same place.
 #include "cuda/attention.h"
@@ -143,8 +143,9 @@ __global__ void __launch_bounds__(kThreads) attention_forward_tensor_kernel(ms_a
     q.load(a.q + q_column, a.ld_qkv, begin, first, length, a.head_dim);
     float sum[kHead / 8][4], most[2] = {kMinusInfinity, kMinusInfinity}, total[2] = {0.0f, 0.0f};
     clear_rows<kHead>(sum);
-    const int64_t last_key = first + kRows < length ? first + kRows : length;
-    for (int64_t key = attention_first_key(first, a.window) / kRows * kRows; key < last_key; key += kRows) {
+    const bool both = a.bidirectional != 0;
+    const int64_t last_key = attention_key_end(first, kRows, length, both);
+    for (int64_t key = both ? 0 : attention_first_key(first, a.window) / kRows * kRows; key < last_key; key += kRows) {
       __syncthreads();
       k.load(a.k + kv_column, a.ld_qkv, begin, key, length, a.head_dim);
       v.load(a.v + kv_column, a.ld_qkv, begin, key, length, a.head_dim);
@@ -156,7 +157,7 @@ MS_UNROLL
       for (int n = 0; n < 8; ++n) {
 MS_UNROLL
         for (int i = 0; i < 4; ++i) {
-          const bool visible = attention_visible(first + own_row(i), key + own_column(n, i), length, a.window);
+          const bool visible = attention_visible(first + own_row(i), key + own_column(n, i), length, a.window, both);
           p[n][i] = visible ? a.scale * p[n][i] : kMinusInfinity;
           highest[i / 2] = fmaxf(highest[i / 2], p[n][i]);
         }

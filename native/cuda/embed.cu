@@ -11,8 +11,10 @@ __global__ void __launch_bounds__(kThreads) embed_forward_kernel(ms_embed_forwar
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= a.rows * a.width) return;
   const int64_t t = index / a.width, c = index % a.width;
-  const float token = a.token_table[a.ids[t] * a.width + c];
-  a.out[index] = a.position_table != nullptr ? token + a.position_table[a.positions[t] * a.width + c] : token;
+  float sum = a.token_table[a.ids[t] * a.width + c];
+  if (a.position_table != nullptr) sum += a.position_table[a.positions[t] * a.width + c];
+  if (a.bias != nullptr) sum += a.bias[c];
+  a.out[index] = sum;
 }
 
 // A block per row; the block of a key's first row adds all rows of that key in ascending order, so no two blocks meet in the table.

@@ -2,7 +2,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
-import { addon } from '../native/addon.ts';
 import type { NativeModel, NativeTask } from '../native/binding.ts';
 import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
