@@ -90,6 +90,8 @@ if (update) {
     boundsFile,
     `${JSON.stringify(sorted, null, 2).replace(/\{\n\s+("registers[^}]*?)\n\s+\}/g, (_, body) => `{ ${body.replace(/\n\s+/g, ' ')} }`)}\n`,
   );
+} else if (!existsSync(boundsFile)) {
+  problems.push('native/cuda/kernel-bounds.json is absent: make it with --update and read it before it is committed');
 } else {
   const bounds = JSON.parse(readFileSync(boundsFile, 'utf8'));
   for (const [kernel, numbers] of used) {
