@@ -40,11 +40,11 @@ export CUDACXX=$nvcc
 jobs=$(nproc)
 step configure 60 cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DMENDSET_CUDA=ON -DMENDSET_TESTS=ON -DMENDSET_BENCH=ON \
   "-DMENDSET_CUDA_ARCHITECTURES=$capability-real" || exit 1
-step build 240 cmake --build "$build" --parallel "$jobs" --target mendset_cuda cuda_plugin_test contract_linear_cuda_test contract_lm_cuda_test \
+step build 240 cmake --build "$build" --parallel "$jobs" --target mendset_cuda cuda_plugin_test contract_linear_cuda_test contract_gated_cuda_test contract_attention_cuda_test contract_loss_cuda_test contract_rows_cuda_test \
   contract_selection_cuda_test cuda_bench model_golden_test model_step_test model_generate_test || exit 1
 library=$build/libmendset_cuda.so
 step plugin 60 "$build/native/cuda/cuda_plugin_test" "$library"
-for test in linear lm selection; do step "contract-$test" 120 "$build/native/cuda/test/contract_${test}_cuda_test"; done
+for test in linear gated attention loss rows selection; do step "contract-$test" 120 "$build/native/cuda/test/contract_${test}_cuda_test"; done
 for test in golden step generate; do step "model-$test" 60 "$build/model_${test}_test" "$library"; done
 
 if command -v compute-sanitizer > /dev/null; then
