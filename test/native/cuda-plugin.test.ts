@@ -61,8 +61,9 @@ describe('the CUDA plugin', () => {
       const of = async (backend) => {
         const clusters = await kMeans(x, { k: 33, seed: 3, restarts: 1, maxIterations: 5, backend });
         const centres = await kCenterGreedy(x, { k: 20, backend });
-        using model = LanguageModel.create(config, { seed: 5, backend });
+        const model = LanguageModel.create(config, { seed: 5, backend });
         const made = await model.generate([Int32Array.of(5, 6, 7)], { maxNewTokens: 5, greedy: true });
+        model.dispose();
         return JSON.stringify([[...clusters.labels], clusters.inertia, [...centres.order], made], (_, v) => (ArrayBuffer.isView(v) ? [...v] : v));
       };
       process.stdout.write(String((await of('cuda')) === (await of('cpu'))));`;
