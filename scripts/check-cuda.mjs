@@ -109,8 +109,8 @@ if (update) {
 }
 
 // where tensor cores are meant to work, and where they must not: chains of fused multiply-adds decide indices
-const tensor = (kernel) => /<(bf16|tf32|tf32x3)>$/.test(kernel) && /^(product|gram|direct)_kernel/.test(kernel);
-const meant = (kernel) => tensor(kernel) || /^attention_.*tensor_kernel$/.test(kernel) || kernel === 'nearest_filter_kernel';
+const tensor = (kernel) => /<(bf16|tf32|tf32x3)>$/.test(kernel) && /^(product|gram|direct|nearest_filter)_kernel/.test(kernel);
+const meant = (kernel) => tensor(kernel) || /^attention_.*tensor_kernel$/.test(kernel);
 const instructions = new Map();
 let kernel = null;
 for (const line of run(cuobjdump, ['-sass', '-arch', 'sm_90', library]).split('\n')) {

@@ -121,8 +121,8 @@ __global__ void __launch_bounds__(kThreads) filter_heads_kernel(ms_filter_heads_
   if (threadIdx.x != 0) return;
   const double rest = spread - head + 3 * a.head_error * spread;
   out[a.r] = nextafterf(static_cast<float>(sqrt(rest > 0 ? rest : 0.0)), __int_as_float(0x7f800000));
-  a.squares[2 * i] = length;
-  a.squares[2 * i + 1] = spread;
+  if (a.lengths != nullptr) a.lengths[i] = length;
+  a.spreads[i] = spread;
 }
 
 }  // namespace

@@ -85,25 +85,23 @@ MS_UNROLL
 int32_t nearest_centre(Context& context, const ms_nearest_centre_args& a) {
   if (a.n == 0) return MS_OK;
   const bool labels_only = a.best == nullptr && a.second == nullptr && a.second_label == nullptr;
-  if (labels_only && nearest_filter_pays(context, a)) return nearest_by_filter(context, a);
+  if (labels_only && nearest_filter_pays(context, a)) return nearest_by_filter(context, {a.x, a.centres, a.c_norms, nullptr, a.n, a.k, a.d, a.labels});
   return launch(context, nearest_centre_kernel, dim3{blocks_for(a.n, kTile), 1, 1}, kTileThreads, kTileSharedBytes<Precision::fp32>, a);
 }
 
-// The filter and the bounds affect time only: the pass is made without them, and says so through the bounds.
+// The heads and the bounds affect time only: the pass is made without them, and says so through the bounds.
 namespace {
-__global__ void __launch_bounds__(256) forget_bounds_kernel(ms_nearest_filtered_args a) {
+__global__ void __launch_bounds__(256) forget_bounds_kernel(ms_nearest_bounded_args a) {
   const int64_t i = static_cast<int64_t>(blockIdx.x) * 256 + threadIdx.x;
-  if (i == 0) a.evaluated[1] += a.n * a.k;
-  if (i >= a.n) return;
-  a.upper[i] = __int_as_float(0x7f800000);
-  a.lower[i] = -1.0f;
+  if (i == 0) a.evaluated[3] += a.n * a.k;
+  if (i < a.n && a.upper != nullptr) a.lower[i] = a.gap[i] = __int_as_float(0xff800000);
 }
 }  // namespace
 
-int32_t nearest_filtered(Context& context, const ms_nearest_filtered_args& a) {
+int32_t nearest_bounded(Context& context, const ms_nearest_bounded_args& a) {
   if (a.n == 0) return MS_OK;
   MS_CUDA_TRY(launch(context, forget_bounds_kernel, dim3{blocks_for(a.n, 256), 1, 1}, 256, 0, a));
-  return nearest_centre(context, {a.n, a.k, a.d, a.x, a.centres, a.c_norms, a.labels, nullptr, nullptr, nullptr});
+  return nearest_by_filter(context, {a.x, a.centres, a.c_norms, a.centroids, a.n, a.k, a.d, a.labels});
 }
 
 }  // namespace mendset::cuda

@@ -58,6 +58,32 @@ void nearest_centre(int64_t n, int64_t k, int64_t d, bool ties) {
   }
 }
 
+// Without anything known beforehand. Labels are those of fp64 distances to centroids that no fp32 number holds.
+void nearest_bounded(int64_t n, int64_t k, int64_t d, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1), rounded = ties ? grid_values(k * d, 2) : normal_values(k * d, 2);
+  std::vector<double> exact(rounded.begin(), rounded.end()), squares(static_cast<size_t>(n));
+  if (!ties) for (double& value : exact) value *= 1 + 0x1p-26;
+  double x_length = 0, c_length = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t p = 0; p < d; ++p) squares[static_cast<size_t>(i)] += std::pow(static_cast<double>(points[static_cast<size_t>(i * d + p)]), 2);
+    x_length = std::max(x_length, std::sqrt(squares[static_cast<size_t>(i)]) * (1 + 1e-9));
+  }
+  for (const float norm : norms_of(rounded, d)) c_length = std::max(c_length, std::sqrt(static_cast<double>(norm)) * (1 + 1e-3));
+  const Guarded<float> x(points), centres(rounded), c_norms(norms_of(rounded, d));
+  const Guarded<double> centroids(exact), lengths(squares);
+  contract(label("nearest_bounded", n, k, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<int32_t> labels(n, -1);
+    Guarded<int64_t> evaluated(4, 0);
+    ms_nearest_bounded_args args{};
+    args.n = n, args.k = k, args.d = d;
+    args.x = x.data(), args.squares = lengths.data(), args.centres = centres.data(), args.c_norms = c_norms.data(), args.centroids = centroids.data();
+    args.c_length = c_length, args.x_length = x_length, args.longest = std::max(x_length, c_length);
+    args.labels = labels.data(), args.evaluated = evaluated.data();
+    outputs.result(table.nearest_bounded(context, &args));
+    outputs.add("labels", labels);
+  });
+}
+
 void min_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
   const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1);
   std::vector<float> chosen = ties ? grid_values(centres * d, 2) : normal_values(centres * d, 2);
@@ -352,7 +378,10 @@ int main() {
   for (const bool ties : {false, true}) {
     for (const int64_t n : {0, 1, 31, 33, 97, 600}) {
       for (const int64_t k : {1, 2, 4, 12, 13, 31, 97}) {
-        for (const int64_t d : {1, 31, 97}) nearest_centre(n, k, d, ties);
+        for (const int64_t d : {1, 31, 97}) {
+          nearest_centre(n, k, d, ties);
+          nearest_bounded(n, k, d, ties);
+        }
       }
       for (const int64_t centres : {0, 1, 5, 13, 33}) {
         for (const int64_t d : {1, 31, 97}) min_distance(n, centres, d, ties);
@@ -363,10 +392,13 @@ int main() {
         for (const int64_t d : {1, 31, 97}) refresh_minimum(60, rows, centres, d, ties);
       }
     }
+#if !defined(MENDSET_CONTRACT_EMULATED)
     refresh_minimum(800, 700, 300, 400, ties);   // several batches
     refresh_minimum(100, 50, 300, 4500, ties);   // several slices of centres
+#endif
     nearest_centre(33, 4097, 5, ties);
     nearest_centre(97, 500, 900, ties);
+    nearest_bounded(97, 500, 900, ties);
     min_distance(33, 4, 4097, ties);
     min_distance(33, 500, 400, ties);
   }
