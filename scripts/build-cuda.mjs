@@ -57,7 +57,8 @@ if (!current || values.tests) {
   console.error(`mendset: building the CUDA plugin with nvcc ${nvcc.version} for ${values.arch}; this takes minutes`);
   run(['-S', root, '-B', build, '-DMENDSET_CUDA=ON', '-DMENDSET_TESTS=ON', `-DMENDSET_CUDA_ARCHITECTURES=${values.arch}`]);
   const targets = ['mendset_cuda', 'cuda_plugin_test'];
-  if (values.tests) targets.push(...['linear', 'gated', 'attention', 'loss', 'rows', 'selection'].map((part) => `contract_${part}_cuda_test`));
+  if (values.tests)
+    targets.push(...['linear', 'gated', 'attention', 'loss', 'rows', 'selection'].map((part) => `contract_${part}_cuda_test`));
   run(['--build', build, '--parallel', values.jobs, '--target', ...targets]);
   writeFileSync(stamp, wanted);
 }

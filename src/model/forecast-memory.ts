@@ -5,7 +5,7 @@ import { addon } from '../native/addon.ts';
 import type { NativeForecastWork, NativeMemoryForecast, NativeOptimizerOptions, PackedBatch } from '../native/binding.ts';
 import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
-import { type BackendName, resolveBackend } from './load-weights.ts';
+import type { BackendName } from './load-weights.ts';
 import { STEP_DEFAULTS, type StepRequest } from './trainer.ts';
 
 /**
