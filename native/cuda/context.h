@@ -78,7 +78,7 @@ int32_t synchronize(Context& context);
 int32_t check_launch(Context& context);
 // The scratch that an operation would take: the operation itself with nothing running.
 int64_t measure_scratch(Context& context, int32_t operation, const void* args);
-// Emulation only, with MENDSET_EMULATION_STRICT: no operand may lie in ordinary memory.
+// Emulation only, with MENDSET_EMULATION_STRICT: no operand may lie in ordinary memory. Words are judged by their look: padding may be taken for one.
 int32_t check_operands(Context& context, const void* args, size_t bytes);
 // Ends an operation: with MENDSET_CUDA_SYNC set it waits, so that a failing kernel is named by its operation.
 int32_t finish_operation(Context& context, const char* name, int32_t result);

@@ -67,7 +67,7 @@ describe('the CUDA plugin', () => {
         return JSON.stringify([[...clusters.labels], clusters.inertia, [...centres.order], made], (_, v) => (ArrayBuffer.isView(v) ? [...v] : v));
       };
       process.stdout.write(String((await of('cuda')) === (await of('cpu'))));`;
-    const environment = { ...process.env, MENDSET_CUDA_LIBRARY: EMULATED, MENDSET_CUDA_PRECISION: 'fp32', MENDSET_EMULATION_STRICT: '1' };
+    const environment = { ...process.env, MENDSET_CUDA_LIBRARY: EMULATED, MENDSET_CUDA_PRECISION: 'fp32' };
     const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env: environment });
     expect(stdout).toBe('true');
   });
