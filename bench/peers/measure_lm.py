@@ -46,7 +46,7 @@ class Gpt2:
             config = json.load(file)
         self.layers, self.heads = config["n_layer"], config["n_head"]
         self.epsilon = config.get("layer_norm_epsilon", 1e-5)
-        self.p = {name.removeprefix("transformer."): value for name, value in load_file(os.path.join(folder, "model.safetensors")).items()}
+        self.p = {name.removeprefix("transformer."): value.float() for name, value in load_file(os.path.join(folder, "model.safetensors")).items()}
         self.p.pop("lm_head.weight", None)
 
     def copy(self):

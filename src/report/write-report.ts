@@ -12,6 +12,7 @@ import { allCellsSection, failureSection, methodSection, provenanceSection, summ
 import { samplesSection } from './samples-section.ts';
 import { sweepSections } from './sweep-section.ts';
 import { cellsCsv, groupsCsv, textReport } from './text-report.ts';
+import { weightsSection } from './weights-section.ts';
 
 export interface ReportFiles {
   readonly html: string;
@@ -44,6 +45,7 @@ export async function writeReport(directory: string, options: { readonly out?: s
     summarySection(results),
     ...matrixSections(results),
     costSection(results),
+    weightsSection(results),
     timeSection(results),
     ...sweepSections(results),
     await poolMapSection(directory, results),

@@ -47,6 +47,12 @@ export function cellMetrics(cell: Measured, base: Measured | null, full: Measure
   };
 }
 
+/** OPS of a repaired model at other weights; null where a figure is missing. */
+export function opsAtWeights(cell: Measured, base: Measured, weights: MetricResult['weights']): number | null {
+  if (missingFigures(cell) || missingFigures(base)) return null;
+  return ops({ base: modelFigures(base), model: modelFigures(cell) }, { weights }).value;
+}
+
 const NEEDED: readonly (readonly [RegExp, string])[] = [
   [/^toxicity\.repair$/, 'toxicity'],
   [/\.tokenPpl$/, 'the perplexity of running text'],

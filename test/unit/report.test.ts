@@ -59,10 +59,11 @@ describe('report', () => {
   it('every displayed number can be recomputed from the results', async () => {
     const results = syntheticResults();
     await writeSyntheticStudy(directory, results);
-    // sentences and the counts of the map have tests of their own
+    // sentences, the counts of the map and the ranking at other weights have tests of their own
     const html = (await readFile((await writeReport(directory)).html, 'utf8'))
       .replaceAll(/<p class="answer">.*?<\/p>/gs, '')
-      .replace(/<section id="map".*?<\/section>/s, '');
+      .replace(/<section id="map".*?<\/section>/s, '')
+      .replace(/<section id="weights".*?<\/section>/s, '');
     const known = new Set<string>();
     const collect = (value: unknown): void => {
       if (typeof value === 'number') known.add(value.toPrecision(9));
