@@ -11,8 +11,8 @@ import { parseArgs } from 'node:util';
 import { engineInfo, LanguageModel, RandomStream, writeNpy } from '../dist/index.js';
 import { LM_ROWS, lmRowTitle } from './lm-rows.mjs';
 import { machine, median, root } from './machine.mjs';
+import { measureOnce, quietRounds } from './rounds.mjs';
 
-const QUIET = 0.3;
 const { values } = parseArgs({
   options: {
     python: { type: 'string', default: 'python3' },
@@ -71,17 +71,6 @@ async function tokenFile(row, vocab) {
   return path;
 }
 
-function measureOnce(command, args, environment = {}) {
-  const { stdout, stderr, status } = spawnSync(command, args, {
-    encoding: 'utf8',
-    maxBuffer: 1 << 28,
-    env: { ...process.env, ...environment },
-  });
-  const line = stdout?.trim().split('\n').at(-1) ?? '';
-  if (status === 0 && line.startsWith('{')) return JSON.parse(line);
-  return { failed: (stderr ?? '').trim().split('\n').at(-1) || `exit ${status}` };
-}
-
 mkdirSync(values.inputs, { recursive: true });
 const where = machine(engineInfo());
 const results = [];
@@ -108,9 +97,7 @@ for (const row of LM_ROWS.filter(({ name }) => wanted === null || wanted.include
 }
 
 function summary(row, measurements, who) {
-  const every = Array.from({ length: rounds }, (_, round) => round);
-  const quiet = every.filter((round) => measurements.filter((m) => m.round === round).every((m) => (m.foreign ?? 0) <= QUIET));
-  const counted = quiet.length >= Math.min(3, rounds) ? quiet : every;
+  const { quiet, counted } = quietRounds(measurements, rounds);
   const of = (peer) => measurements.filter((m) => m.peer === peer && m.seconds !== undefined && counted.includes(m.round));
   const ours = of('mendset');
   const peers = who.slice(1).map((peer) => {

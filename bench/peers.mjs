@@ -9,8 +9,8 @@ import { parseArgs } from 'node:util';
 import { engineInfo } from '../dist/index.js';
 import { machine, median, root } from './machine.mjs';
 import { ROWS, rowTitle } from './peer-rows.mjs';
+import { measureOnce, quietRounds } from './rounds.mjs';
 
-const QUIET = 0.3;
 const { values } = parseArgs({
   options: {
     python: { type: 'string', default: 'python3' },
@@ -32,13 +32,6 @@ function runOrExit(command, args) {
   if (status === 0) return;
   console.error(`Expected ${command} ${args.join(' ')} to succeed but it ended with ${error?.message ?? status}.`);
   process.exit(1);
-}
-
-function measureOnce(command, args) {
-  const { stdout, stderr, status } = spawnSync(command, args, { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const line = stdout?.trim().split('\n').at(-1) ?? '';
-  if (status === 0 && line.startsWith('{')) return JSON.parse(line);
-  return { failed: (stderr ?? '').trim().split('\n').at(-1) || `exit ${status}` };
 }
 
 /** Shape and size of a .npy file, from its header. */
@@ -103,10 +96,7 @@ for (const row of rows) {
 
 function summary(row, shape, measurements, who) {
   const of = (peer) => measurements.filter((m) => m.peer === peer && m.seconds !== undefined);
-  const quietRounds = Array.from({ length: rounds }, (_, round) => round).filter((round) =>
-    measurements.filter((m) => m.round === round).every((m) => (m.foreign ?? 0) <= QUIET),
-  );
-  const counted = quietRounds.length >= Math.min(3, rounds) ? quietRounds : Array.from({ length: rounds }, (_, round) => round);
+  const { quiet, counted } = quietRounds(measurements, rounds);
   const peers = who.slice(1).flatMap((peer) => {
     const ratios = counted.flatMap((round) => {
       const [ours, theirs] = ['mendset', peer].map((name) => of(name).find((m) => m.round === round));
@@ -156,7 +146,7 @@ function summary(row, shape, measurements, who) {
     inputBytes,
     peers,
     rounds,
-    quietRounds: quietRounds.length,
+    quietRounds: quiet.length,
     equal: judge(row, who),
   };
 }

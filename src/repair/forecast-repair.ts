@@ -2,14 +2,13 @@ import { MendsetError } from '../core/errors.ts';
 import { forecastMemory, type MemoryForecast } from '../model/forecast-memory.ts';
 import type { BackendName } from '../model/load-weights.ts';
 import { modelShape } from '../model/model-shape.ts';
-import { pack, type TokenSequence } from '../model/sequences.ts';
-import type { StepRequest } from '../model/trainer.ts';
+import type { TokenSequence } from '../model/sequences.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
-import { packSide } from './batches.ts';
 import type { RepairMethod } from './method.ts';
-import { type RepairOptions, type ResolvedOptions, resolveOptions } from './options.ts';
+import { type RepairOptions, resolveOptions } from './options.ts';
 import { type LeftOut, type PreparedPair, prepareData, type RepairData } from './repair-data.ts';
-import { normalDraws, trainingOrder, usedNormalTexts } from './schedule.ts';
+import { normalDraws, plannedSteps, trainingOrder, usedNormalTexts } from './schedule.ts';
+import { klRequest, repairRequest, sliceRequest } from './step-request.ts';
 
 /** What a repair will do and hold, known before anything is computed. */
 export interface RepairForecast {
@@ -36,7 +35,7 @@ const PLANNED = 4;
  * The forecast of `repair(model, data, method, options)` for the model in a folder, whose weights are not loaded: the data are
  * tokenised, the batches drawn as the run will draw them, and the largest steps planned.
  *
- * Rejects as `repair` would for options and data, and for a `memoryBudget` that even single samples exceed.
+ * Rejects as `repair` would for options and data, with `unsupported` for low-rank adapters, and for a `memoryBudget` that even single samples exceed.
  * @example
  * const { memory, steps } = await forecastRepair('gpt2', data, irepair({ kl: {} }));
  */
@@ -46,6 +45,12 @@ export async function forecastRepair(
   method: RepairMethod,
   options: RepairOptions & { readonly backend?: BackendName | undefined; readonly threads?: number | undefined } = {},
 ): Promise<RepairForecast> {
+  if (options.lora) {
+    throw new MendsetError(
+      'unsupported',
+      'Expected a repair of the weights themselves but received lora: the memory of low-rank adapters cannot be forecast yet; run a few steps with maxSteps instead.',
+    );
+  }
   const shape = await modelShape(folder);
   const tokenizer = await loadTokenizer(folder);
   const requireTokenizer = () => {
@@ -57,7 +62,7 @@ export async function forecastRepair(
   const prepared = prepareData({ tokenizer, requireTokenizer, summary }, data, method, resolved);
   const n = prepared.train.length;
   const perEpoch = Math.ceil(n / resolved.batchSize);
-  const steps = Math.min(resolved.maxSteps ?? Number.POSITIVE_INFINITY, resolved.epochs * perEpoch);
+  const steps = plannedSteps(resolved, n);
 
   const draws = method.kl ? normalDraws(prepared.normal.length, resolved.batchSize, resolved.seed, resolved.preset) : null;
   const indices = data.poolIndices && prepared.train.map((pair) => (data.poolIndices as readonly number[])[pair.index] as number);
@@ -76,13 +81,19 @@ export async function forecastRepair(
   }
   plans.sort((a, b) => b.tokens - a.tokens);
   const run = { backend: options.backend, threads: options.threads };
+  const setting = { method, options: resolved, context: shape.context };
+  const { slice } = method;
+  // which blocks a run finds before its first step is not known here: the lowest keep the most activations
+  const fixedBlocks = slice.kind === 'fixed' ? (slice.blocks ?? Array.from({ length: slice.count }, (_, i) => i)) : null;
   const forecast = async (pairs: readonly PreparedPair[], normal: readonly TokenSequence[], update: boolean) =>
     await forecastMemory(
       folder,
       {
         kind: 'step',
         request: {
-          ...request(pairs, normal, method, resolved, shape.context),
+          ...repairRequest(pairs, setting),
+          ...(normal.length > 0 ? klRequest(normal, setting) : {}),
+          ...sliceRequest(pairs, fixedBlocks, setting),
           update,
           microBatchTokens: resolved.microBatchTokens,
           memoryBudget: resolved.memoryBudget,
@@ -110,7 +121,7 @@ export async function forecastRepair(
   const referenceTexts = method.kl ? [...usedNormalTexts(prepared.normal, n, resolved), ...prepared.normalValidation] : [];
   return {
     steps,
-    epochs: resolved.epochs,
+    epochs: Math.min(resolved.epochs, Math.ceil(steps / perEpoch)),
     records: n,
     validationRecords: prepared.validation.length,
     tokens,
@@ -119,30 +130,6 @@ export async function forecastRepair(
     referenceBytes: referenceTexts.reduce((sum, { ids }) => sum + ids.length, 0) * shape.width * 4,
     leftOut: prepared.leftOut,
     warnings: prepared.warnings,
-  };
-}
-
-/** The request of a step as the loop would make it, without what the original model says. */
-function request(
-  pairs: readonly PreparedPair[],
-  normal: readonly TokenSequence[],
-  method: RepairMethod,
-  options: ResolvedOptions,
-  context: number,
-): StepRequest {
-  const side = (name: 'chosen' | 'rejected') => packSide(pairs, name, options.preset === 'paper' && method.loss === 'ce', context);
-  const { slice, kl, loss } = method;
-  return {
-    loss,
-    weightRepair: method.repairWeight,
-    ...(loss === 'npo' ? {} : { chosen: side('chosen') }),
-    ...(loss === 'ce' ? {} : { rejected: side('rejected') }),
-    ...(kl && normal.length > 0 ? { weightKl: kl.weight, klDirection: kl.direction, normal: pack(normal) } : {}),
-    ...(slice.kind === 'all'
-      ? { slice: 'all' as const }
-      : slice.kind === 'fixed'
-        ? { slice: 'blocks' as const, blocks: Int32Array.from(slice.blocks ?? Array.from({ length: slice.count }, (_, i) => i)) }
-        : { slice: slice.kind, sliceCount: slice.count, sensitivity: side('rejected') }),
   };
 }
 

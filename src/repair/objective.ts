@@ -1,20 +1,18 @@
 import type { RunOptions } from '../core/run-options.ts';
 import type { LanguageModel } from '../model/language-model.ts';
-import { pack, type TokenSequence } from '../model/sequences.ts';
+import type { TokenSequence } from '../model/sequences.ts';
 import type { StepRequest } from '../model/trainer.ts';
-import { packSide } from './batches.ts';
 import { forwardFlopsPerToken } from './flops.ts';
 import type { RepairMethod } from './method.ts';
 import type { ResolvedOptions } from './options.ts';
 import type { ReferenceCache } from './reference-cache.ts';
 import type { PreparedPair } from './repair-data.ts';
+import { klRequest, type RequestSetting, repairRequest, sliceRequest } from './step-request.ts';
 
 /** Builds the loss of a batch: L = w L_repair + gamma L_KL, with what the original model has to say about it. */
 export class Objective {
-  readonly #method: RepairMethod;
-  readonly #options: ResolvedOptions;
+  readonly #setting: RequestSetting;
   readonly #references: ReferenceCache;
-  readonly #context: number;
   readonly #width: number;
   /** Summed log-probabilities under the original; `chosen` is 0 where the loss does not read it */
   readonly #logProbs = new Map<PreparedPair, { chosen: number; rejected: number }>();
@@ -28,10 +26,8 @@ export class Objective {
     references: ReferenceCache,
     shape: { readonly context: number; readonly width: number },
   ) {
-    this.#method = method;
-    this.#options = options;
+    this.#setting = { method, options, context: shape.context };
     this.#references = references;
-    this.#context = shape.context;
     this.#width = shape.width;
   }
 
@@ -40,7 +36,7 @@ export class Objective {
    * (DPO, NPO) and hidden states of the normal texts (KL).
    */
   async prepare(original: LanguageModel, pairs: readonly PreparedPair[], normal: readonly TokenSequence[], run: RunOptions): Promise<void> {
-    const { loss, kl } = this.#method;
+    const { loss, kl } = this.#setting.method;
     if (kl) await this.#timed(original, () => this.#references.prepareHidden(original, normal, run));
     if (loss === 'ce') return;
     const sides = loss === 'dpo' ? 2 : 1;
@@ -53,39 +49,25 @@ export class Objective {
 
   /** The repair loss on records. */
   repairTerm(pairs: readonly PreparedPair[]): StepRequest {
-    const { loss, repairWeight } = this.#method;
-    const { beta, sequenceSum } = this.#options;
-    if (loss === 'ce') return { loss, weightRepair: repairWeight, sequenceSum, chosen: this.#pack(pairs, 'chosen') };
+    const request = repairRequest(pairs, this.#setting);
+    if (request.loss === 'ce') return request;
     const reference = pairs.map((p) => this.#logProbs.get(p) as { chosen: number; rejected: number });
     return {
-      loss,
-      weightRepair: repairWeight,
-      ...(loss === 'dpo' ? { chosen: this.#pack(pairs, 'chosen'), referenceChosen: Float64Array.from(reference, (r) => r.chosen) } : {}),
-      rejected: this.#pack(pairs, 'rejected'),
+      ...request,
+      ...(request.loss === 'dpo' ? { referenceChosen: Float64Array.from(reference, (r) => r.chosen) } : {}),
       referenceRejected: Float64Array.from(reference, (r) => r.rejected),
-      beta,
     };
   }
 
   /** The KL term on normal texts; nothing without one. */
   async klTerm(normal: readonly TokenSequence[]): Promise<StepRequest> {
-    const { kl } = this.#method;
-    if (!kl) return {};
-    const referenceHidden = await this.#references.hidden(normal, this.#width);
-    return { weightKl: kl.weight, klDirection: kl.direction, normal: pack(normal), referenceHidden };
+    if (!this.#setting.method.kl) return {};
+    return { ...klRequest(normal, this.#setting), referenceHidden: await this.#references.hidden(normal, this.#width) };
   }
 
   /** Which parameters the step changes. */
   slice(pairs: readonly PreparedPair[], fixedBlocks: readonly number[] | null): StepRequest {
-    const { slice } = this.#method;
-    if (slice.kind === 'all') return { slice: 'all' };
-    if (slice.kind === 'fixed') return { slice: 'blocks', blocks: Int32Array.from(fixedBlocks ?? []) };
-    return { slice: slice.kind, sliceCount: slice.count, sensitivity: this.#pack(pairs, 'rejected') };
-  }
-
-  /** The cached log-probabilities of DPO and NPO know no shifted positions, so only cross-entropy follows the paper's pads. */
-  #pack(pairs: readonly PreparedPair[], side: 'chosen' | 'rejected') {
-    return packSide(pairs, side, this.#options.preset === 'paper' && this.#method.loss === 'ce', this.#context);
+    return sliceRequest(pairs, fixedBlocks, this.#setting);
   }
 
   async #timed<R>(model: LanguageModel, work: () => Promise<R>): Promise<R> {

@@ -40,6 +40,15 @@ describe('the forecast of a repair', () => {
     expect(forecast.flops).toBeLessThan(1.15 * result.cost.flopsCounted);
   });
 
+  it('counts an equal-steps budget in the epochs it takes, and refuses what it cannot tell', async () => {
+    const folder = join(demo, 'model');
+    const { steps, epochs } = await forecastRepair(folder, data, dapt(), { steps: 20, backend: 'cpu' });
+    expect({ steps, epochs }).toEqual({ steps: 20, epochs: 3 });
+    await expect(forecastRepair(folder, data, dapt(), { lora: { rank: 4 }, backend: 'cpu' })).rejects.toMatchObject({
+      code: 'unsupported',
+    });
+  });
+
   it('refuses a budget that one sample exceeds, before weights are read', async () => {
     await expect(forecastRepair(join(demo, 'model'), data, dapt(), { memoryBudget: 2 ** 20, backend: 'cpu' })).rejects.toThrowError(
       /memory budget/,
