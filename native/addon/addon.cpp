@@ -4,6 +4,7 @@
 #include "addon/environment.h"
 #include "addon/mapped_file.h"
 #include "addon/model_object.h"
+#include "addon/profile_binding.h"
 #include "addon/select_binding.h"
 #include "addon/score_binding.h"
 #include "addon/task_object.h"
@@ -61,6 +62,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   register_forecast(env, exports);
   register_selection(env, exports);
   register_scores(env, exports);
+  register_profile(env, exports);
   register_mapped_file(env, exports);
   return exports;
 }

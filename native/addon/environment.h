@@ -19,6 +19,8 @@ struct Environment {
   // Steps run one at a time and in order, so that one libuv thread coordinates and fs, dns and crypto keep theirs.
   std::deque<StepWorker*> waiting;
   bool stepping = false;
+  // The backend whose operations are timed, or none.
+  std::shared_ptr<Backend> profiled;
 
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 

@@ -99,6 +99,7 @@ Status Buffer::allocate(const std::shared_ptr<Backend>& backend, size_t bytes, B
   MS_TRY(backend->check(result, "alloc"));
   buffer.backend_ = backend;
   buffer.bytes_ = bytes;
+  if (backend->profile() != nullptr) backend->profile()->allocated(bytes);
   *out = std::move(buffer);
   return {};
 }

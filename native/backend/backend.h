@@ -3,8 +3,10 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "backend/operation_profile.h"
 #include "core/status.h"
 #include "mendset/backend.h"
 
@@ -25,6 +27,10 @@ class Backend {
   int threads() const { return threads_; }
   bool on_host() const;  // its memory is ordinary memory, shared with the caller
 
+  // null unless someone asked for one
+  OperationProfile* profile() const { return profile_.get(); }
+  void set_profile(std::unique_ptr<OperationProfile> profile) { profile_ = std::move(profile); }
+
   // Turns an operation's return code into a Status that carries the operation's name and the backend's own message.
   Status check(int32_t code, const char* operation) const;
 
@@ -33,6 +39,7 @@ class Backend {
   const ms_backend* table_;
   ms_context* context_;
   int threads_;
+  std::unique_ptr<OperationProfile> profile_;
 };
 
 // Device memory with an owner.

@@ -95,7 +95,20 @@ struct Coster {
   }
 };
 
+// A device works behind the call, so each entry is waited for.
+Status run_profiled(const Backend& backend, const Entry& entry) {
+  const auto begin = OperationProfile::Clock::now();
+  MS_TRY(std::visit(Runner{backend}, entry.operation));
+  if (!backend.on_host()) MS_TRY(backend.check(backend.table().synchronize(backend.context()), "synchronize"));
+  backend.profile()->add(entry.operation.index(), entry.block, begin, OperationProfile::Clock::now(), entry.flops, entry.bytes);
+  return {};
+}
+
 }  // namespace
+
+#define MS_NAME(name) , #name
+const std::array<const char*, std::variant_size_v<Operation>> kOperationNames{"upload", "download", "host step" MS_OPERATIONS(MS_NAME)};
+#undef MS_NAME
 
 Builder::Cost Builder::cost_of(const Operation& operation) {
   const Pair pair = std::visit(Coster(), operation);
@@ -124,7 +137,7 @@ int64_t Schedule::scratch_bytes(const Backend& backend) const {
 Status Schedule::run(const Backend& backend, Deadline deadline, size_t* next) const {
   if (*next >= entries_.size()) return {};
   do {
-    MS_TRY(std::visit(Runner{backend}, entries_[*next].operation));
+    MS_TRY(backend.profile() == nullptr ? std::visit(Runner{backend}, entries_[*next].operation) : run_profiled(backend, entries_[*next]));
     ++*next;
   } while (*next < entries_.size() && !deadline.passed());
   return backend.check(backend.table().synchronize(backend.context()), "synchronize");

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <memory>
 #include <variant>
@@ -32,6 +33,8 @@ struct HostStep {
 #define MS_ALTERNATIVE(name) , ms_##name##_args
 using Operation = std::variant<Upload, Download, HostStep MS_OPERATIONS(MS_ALTERNATIVE)>;
 #undef MS_ALTERNATIVE
+// By the operation's place among the alternatives.
+extern const std::array<const char*, std::variant_size_v<Operation>> kOperationNames;
 
 struct Entry {
   Operation operation;

@@ -209,6 +209,25 @@ export interface NativeBackendReport {
   detail: string;
 }
 
+/** What operations of schedules did: multiply-adds count 2, each operand is read or written once. */
+export interface NativeOperationTotal {
+  readonly calls: number;
+  readonly seconds: number;
+  readonly flops: number;
+  readonly bytes: number;
+}
+
+export interface NativeOperationProfile {
+  readonly operations: readonly (NativeOperationTotal & { readonly name: string })[];
+  /** [2 spans] begin since the start of the profile, and seconds */
+  readonly spanTimes: Float64Array;
+  /** [2 spans] index into operations, and block (-1 = none) */
+  readonly spanPlaces: Int32Array;
+  readonly spansLeftOut: number;
+  /** What timing all calls took, from the cost of one */
+  readonly recordingSeconds: number;
+}
+
 export interface NativeInfo {
   compiler: string;
   /** instruction set that the CPU backend uses here */
@@ -222,6 +241,13 @@ export interface NativeInfo {
 export interface NativeBinding {
   info(): NativeInfo;
   openPlugin(path: string): void;
+
+  /** What the backend reaches in a large product and in reading memory; about a second. */
+  probeTask(backend: string, threads: number): NativeTask & { result(): { flopsPerSecond: number; bytesPerSecond: number } };
+  /** Times every operation of models on this backend until `endProfile`; the first `mostSpans` are kept one by one. */
+  startProfile(backend: string, threads: number, mostSpans: number): void;
+  profileTotals(): NativeOperationTotal & { readonly allocations: number; readonly allocatedBytes: number };
+  endProfile(): NativeOperationProfile;
 
   loadModelTask(directory: string, backend: string, threads: number): NativeTask & { result(): NativeModel };
   createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;

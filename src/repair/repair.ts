@@ -46,6 +46,7 @@ export async function repair(
   const sourceHash = model.hash; // null once a step has changed the weights
   const prepared = prepareData(model, await withNormal(model, data, method, options, warnings), method, resolved);
   warnings.push(...prepared.warnings);
+  options.onProgress?.({ phase: 'tokenise', done: prepared.train.length, total: prepared.train.length });
   const fingerprint = runFingerprint(model, method, resolved, prepared);
 
   const original = options.reference ?? model;
