@@ -12,7 +12,8 @@ export function measureOnce(command, args, environment = {}) {
   });
   const line = stdout?.trim().split('\n').at(-1) ?? '';
   if (status === 0 && line.startsWith('{')) return JSON.parse(line);
-  return { failed: (stderr ?? '').trim().split('\n').at(-1) || `exit ${status}` };
+  const lines = (stderr ?? '').trim().split('\n');
+  return { failed: lines.findLast((text) => /Error\b.*:/.test(text)) ?? (lines.at(-1) || `exit ${status}`) };
 }
 
 /** The undisturbed rounds, and those that are counted: the undisturbed ones where there are at least three (or all), else every round. */

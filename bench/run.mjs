@@ -1,7 +1,7 @@
-// npm run bench -- selection | peers | cost | tokenizer | readme [options of the part]
+// npm run bench -- selection | lm | peers | cost | tokenizer | checkpoints | readme [options of the part]
 // selection: what TypeScript sees, by tinybench, and the native operations where their benchmark is built. peers: other people's software
 // on the same files. cost: time against n, d, k and threads. tokenizer: text to ids beside
-// @huggingface/tokenizers. readme: the table of README.md from the result files.
+// @huggingface/tokenizers. checkpoints: the published shapes, loaded, scored, repaired and saved. readme: the table of README.md from the result files.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,7 @@ const PARTS = {
   peers: 'peers.mjs',
   cost: 'cost.mjs',
   tokenizer: 'tokenizer.mjs',
+  checkpoints: 'checkpoints.mjs',
   readme: 'readme-table.mjs',
 };
 const [part, ...rest] = process.argv.slice(2);

@@ -10,6 +10,19 @@ export const byteTokenizer: Tokenizer = {
   decode: (ids) => new TextDecoder().decode(Uint8Array.from(Array.from(ids).filter((id) => id < 256))),
 };
 
+/** The same with a begin-of-text token before every text, as Llama's. */
+export const startingTokenizer: Tokenizer = {
+  ...byteTokenizer,
+  hash: 'bytes-started',
+  encode: (text, options) => {
+    const ids = byteTokenizer.encode(text);
+    return options?.specials === 'before' || options?.specials === true ? Int32Array.of(BEGIN, ...ids) : ids;
+  },
+};
+
+/** An id that no ASCII text has. */
+export const BEGIN = 200;
+
 export const tinyConfig = (overrides: Record<string, unknown> = {}): Record<string, unknown> => ({
   model_type: 'gpt2',
   architectures: ['GPT2LMHeadModel'],

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 
 import { MendsetError } from './errors.ts';
 import { fileError } from './files.ts';
+import { throwIfAborted } from './run-options.ts';
 
 /** SHA-256 of bytes or of a UTF-8 text, as 64 hexadecimal digits. Pieces of a list are hashed in order, without separators. */
 export function sha256Hex(content: string | Uint8Array | Iterable<string | Uint8Array>): string {
@@ -12,11 +13,14 @@ export function sha256Hex(content: string | Uint8Array | Iterable<string | Uint8
   return hash.digest('hex');
 }
 
-/** SHA-256 of a file's bytes, read as a stream. Rejects with `not-found` or `io`. */
-export async function sha256File(path: string): Promise<string> {
+/** SHA-256 of a file's bytes, read as a stream. Rejects with `not-found`, `io`, or `aborted`. */
+export async function sha256File(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(chunk as Uint8Array);
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      throwIfAborted(signal);
+      hash.update(chunk as Uint8Array);
+    }
   } catch (error) {
     throw fileError(error, path, 'read');
   }
@@ -27,9 +31,9 @@ export async function sha256File(path: string): Promise<string> {
  * SHA-256 of several files. One path gives the plain hash of the file; more give the hash of their hashes (64 hexadecimal digits
  * each, in the given order), so that bytes moved from one file to the next change the result.
  */
-export async function sha256Files(paths: readonly string[]): Promise<string> {
+export async function sha256Files(paths: readonly string[], signal?: AbortSignal): Promise<string> {
   if (paths.length === 0) throw new MendsetError('invalid-argument', 'Expected at least one file to hash but received none.');
   const hashes: string[] = [];
-  for (const path of paths) hashes.push(await sha256File(path));
+  for (const path of paths) hashes.push(await sha256File(path, signal));
   return hashes.length === 1 ? (hashes[0] as string) : sha256Hex(hashes);
 }

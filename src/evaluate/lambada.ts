@@ -22,10 +22,11 @@ export interface LambadaTarget {
 /** Predicts the last word of each text from what comes before it, as lm-evaluation-harness's `lambada_openai`. */
 export async function lambadaTarget(model: LanguageModel, texts: readonly string[], options: RunOptions = {}): Promise<LambadaTarget> {
   const tokenizer = model.requireTokenizer();
+  const started = tokenizer.encode('', { specials: 'before' }).length > 0;
   const sequences: TokenSequence[] = [];
   const long: LastWord[] = [];
   for (const text of texts) {
-    const word = lastWord(text, (t) => tokenizer.encode(t));
+    const word = lastWord(text, (t) => tokenizer.encode(t, { specials: 'before' }));
     if (!word) continue;
     if (word.ids.length > model.summary.context) {
       long.push(word);
@@ -44,7 +45,7 @@ export async function lambadaTarget(model: LanguageModel, texts: readonly string
   return {
     targetPpl,
     targetAcc,
-    convention: `last word after the last space given the text before it (its last ${model.summary.context} tokens), no start token, perplexity per word, accuracy of the greedy continuation`,
+    convention: `last word after the last space given the text before it (its last ${model.summary.context} tokens), ${started ? "the tokenizer's begin-of-text token first" : 'no start token'}, perplexity per word, accuracy of the greedy continuation`,
     texts: count,
     targetTokens:
       sequences.reduce((sum, s) => sum + s.mask.reduce((a, b) => a + b, 0), 0) + long.reduce((sum, w) => sum + w.targetTokens, 0),

@@ -16,7 +16,10 @@ export interface PerplexityOptions extends RunOptions {
   /** s, default W: windows that do not overlap */
   readonly stride?: number | undefined;
   readonly weighting?: PerplexityWeighting | undefined;
-  /** `none` (default): the first token is context alone. `text`: an end-of-text token before the text, so that the first token is scored too. */
+  /**
+   * `none` (default): the first token is context alone. `text`: an end-of-text token before the text, so that the first token is scored too.
+   * A tokenizer with a begin-of-text token (Llama) puts that one before the text in either case.
+   */
   readonly start?: 'none' | 'text' | undefined;
   /** Only the first windows; 32 is the published code's verbose mode */
   readonly maxWindows?: number | undefined;
@@ -94,9 +97,11 @@ export async function runningPerplexity(
   text: string | ArrayLike<number>,
   options: PerplexityOptions = {},
 ): Promise<Perplexity> {
-  const own = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
+  const tokenizer = typeof text === 'string' ? model.requireTokenizer() : null;
+  const own = tokenizer ? tokenizer.encode(text as string, { specials: 'before' }) : Int32Array.from(text as ArrayLike<number>);
+  const ownStart = tokenizer?.encode('', { specials: 'before' }).length ?? 0;
   const start = options.start ?? 'none';
-  const ids = start === 'text' ? withStart(model, own) : own;
+  const ids = start === 'text' && ownStart === 0 ? withStart(model, own) : own;
   const { window, stride, weighting } = resolveWindows(options, model.summary.context);
   requireTokenIds(ids, model.summary.vocab);
 
@@ -131,13 +136,13 @@ export async function runningPerplexity(
   return {
     ppl: Math.exp(nll),
     nll,
-    convention: `running text, ${start === 'none' ? 'no start token' : 'an end-of-text token before the text'}, window ${window}, stride ${stride}, ${WEIGHTING_WORDS[weighting]}`,
+    convention: `running text, ${startWords(start, ownStart)}, window ${window}, stride ${stride}, ${WEIGHTING_WORDS[weighting]}`,
     weighting,
     start,
     window,
     stride,
     windows: windows.length,
-    tokens: last.end - (ids.length - own.length),
+    tokens: last.end - (ids.length - own.length) - ownStart,
     scoredTokens: windows.reduce((n, w) => n + w.end - w.firstTarget, 0),
     words,
     bytes,
@@ -183,6 +188,11 @@ const WEIGHTING_WORDS: Readonly<Record<PerplexityWeighting, string>> = {
   paper: 'means of windows weighted by window length',
   'hugging-face': 'means of windows weighted by labels - 1',
 };
+
+function startWords(start: 'none' | 'text', ownStart: number): string {
+  if (ownStart > 0) return "the tokenizer's begin-of-text token before the text";
+  return start === 'none' ? 'no start token' : 'an end-of-text token before the text';
+}
 
 function withStart(model: LanguageModel, ids: Int32Array): Int32Array {
   const { eos } = model.summary;

@@ -17,7 +17,7 @@ export function encodePrompts(
   const problems: string[] = [];
   const name = (i: number) => sources?.[i] ?? `prompt ${i}`;
   const encoded = prompts.map((prompt, i) => {
-    const ids = typeof prompt === 'string' ? model.requireTokenizer().encode(prompt) : Int32Array.from(prompt);
+    const ids = typeof prompt === 'string' ? model.requireTokenizer().encode(prompt, { specials: 'before' }) : Int32Array.from(prompt);
     const wrong = ids.find((id) => id < 0 || id >= model.summary.vocab);
     if (wrong !== undefined) problems.push(`${name(i)}: token id ${wrong} is outside the model's vocabulary of ${model.summary.vocab}`);
     if (ids.length === 0 && model.summary.eos < 0)

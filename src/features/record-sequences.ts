@@ -27,9 +27,9 @@ export function chosenSequences(
 ): TokenSequence[] {
   const eos = endOfText(model);
   return collect(model, records, (record) => {
-    const chosen = ids(model, record.chosenIds, record.chosen);
+    const chosen = ids(model, record.chosenIds, record.chosen, false);
     const completion = appendEos && eos !== null ? Int32Array.from([...chosen, eos]) : chosen;
-    return completionSequence(ids(model, record.promptIds, record.prompt), completion, { total: tokenLimit(model), eos, mask });
+    return completionSequence(ids(model, record.promptIds, record.prompt, 'before'), completion, { total: tokenLimit(model), eos, mask });
   });
 }
 
@@ -39,9 +39,9 @@ export function goldSequences(model: LanguageModel, records: readonly PairRecord
   return collect(model, records, (record) => {
     if (record.gold === undefined)
       throw new MendsetError('invalid-data', "the paper preset scores the gold text and the record has none; use preset 'principled'");
-    const whole = tokenizer.encode(`${record.prompt} ${record.gold}`).slice(0, tokenLimit(model));
+    const whole = tokenizer.encode(`${record.prompt} ${record.gold}`, { specials: 'before' }).slice(0, tokenLimit(model));
     const mask = new Uint8Array(whole.length);
-    mask.fill(1, Math.max(1, tokenizer.encode(record.prompt).length));
+    mask.fill(1, Math.max(1, tokenizer.encode(record.prompt, { specials: 'before' }).length));
     return { ids: whole, mask };
   });
 }
@@ -54,7 +54,7 @@ export function embeddingSequences(model: LanguageModel, records: readonly PairR
     if (text === 'pair' && record.chosenIds) {
       all = Int32Array.from([...(record.promptIds ?? []), ...record.chosenIds, ...(record.rejectedIds ?? [])]);
     } else {
-      all = model.requireTokenizer().encode(text === 'raw-line' ? record.raw : pairText(record));
+      all = model.requireTokenizer().encode(text === 'raw-line' ? record.raw : pairText(record), { specials: 'before' });
     }
     if (all.length === 0) {
       if (eos === null) throw new MendsetError('invalid-data', 'the record has no text to embed');
@@ -96,8 +96,8 @@ function requireVocabulary(sequence: TokenSequence, vocab: number): TokenSequenc
   throw new MendsetError('invalid-data', `token id ${wrong} is outside the model's vocabulary of ${vocab}`);
 }
 
-function ids(model: LanguageModel, given: readonly number[] | undefined, text: string): Int32Array {
-  return given ? Int32Array.from(given) : model.requireTokenizer().encode(text);
+function ids(model: LanguageModel, given: readonly number[] | undefined, text: string, specials: false | 'before'): Int32Array {
+  return given ? Int32Array.from(given) : model.requireTokenizer().encode(text, { specials });
 }
 
 function endOfText(model: LanguageModel): number | null {

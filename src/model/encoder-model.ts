@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { modelFolder } from '../data/hub/model-folder.ts';
@@ -8,7 +7,7 @@ import type { NativeModel, NativeModelSummary } from '../native/binding.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { batchesOfIds, packIds } from './id-batches.ts';
-import { type LoadOptions, loadWeights, weightFiles } from './load-weights.ts';
+import { type LoadOptions, loadWeights } from './load-weights.ts';
 import { type Pooling, readSentenceConfig, type SentenceConfig } from './sentence-config.ts';
 
 export interface EmbedOptions extends RunOptions {
@@ -52,8 +51,10 @@ export class EncoderModel {
     const directory = await modelFolder(path, options);
     const config = await readSentenceConfig(directory);
     const weights = join(directory, config.weightsPath);
-    const handle = await loadWeights(weights, options, (backend, threads) => addon().loadEncoderTask(weights, false, backend, threads));
-    return new EncoderModel(directory, handle, config, await sha256Files(await weightFiles(weights)));
+    const { handle, hash } = await loadWeights(weights, options, (backend, threads) =>
+      addon().loadEncoderTask(weights, false, backend, threads),
+    );
+    return new EncoderModel(directory, handle, config, hash);
   }
 
   /** Most tokens of one text, special tokens included. */

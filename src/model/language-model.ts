@@ -1,5 +1,4 @@
 import { MendsetError } from '../core/errors.ts';
-import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { modelFolder } from '../data/hub/model-folder.ts';
@@ -10,7 +9,7 @@ import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type BackendName, type LoadOptions, loadWeights, weightFiles } from './load-weights.ts';
+import { type BackendName, type LoadOptions, loadWeights } from './load-weights.ts';
 import { saveCheckpoint } from './save.ts';
 import { batchesByTokens, pack, type TokenSequence } from './sequences.ts';
 
@@ -60,7 +59,7 @@ const BATCH_TOKENS = 4096;
  *
  * @example
  * using model = await LanguageModel.load('gpt2', { backend: 'cpu' });
- * const [text] = await model.generate([model.requireTokenizer().encode('Once upon')], { maxNewTokens: 20, greedy: true });
+ * const [text] = await model.generate([model.requireTokenizer().encode('Once upon', { specials: 'before' })], { maxNewTokens: 20, greedy: true });
  */
 export class LanguageModel {
   readonly directory: string | null;
@@ -92,7 +91,9 @@ export class LanguageModel {
   static async load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
     const directory = await modelFolder(path, options);
     const tokenizer = await loadTokenizer(directory, { optional: true });
-    const handle = await loadWeights(directory, options, (backend, threads) => addon().loadModelTask(directory, backend, threads));
+    const { handle, hash } = await loadWeights(directory, options, (backend, threads) =>
+      addon().loadModelTask(directory, backend, threads),
+    );
     const summary = handle.summary();
     if (tokenizer && tokenizer.vocabularySize > summary.vocab) {
       handle.dispose();
@@ -101,7 +102,7 @@ export class LanguageModel {
         `Expected a tokenizer of at most ${summary.vocab} tokens for the model in ${directory} but its tokenizer has ${tokenizer.vocabularySize}: the two do not belong together.`,
       );
     }
-    return new LanguageModel(directory, handle, tokenizer, await sha256Files(await weightFiles(directory)));
+    return new LanguageModel(directory, handle, tokenizer, hash);
   }
 
   /** A model with freshly drawn weights (N(0, 0.02), residual projections scaled down by the square root of 2 L). */

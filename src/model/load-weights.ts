@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
+import { sha256Files } from '../core/hash.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import type { NativeModel, NativeTask } from '../native/binding.ts';
 import { resolveBackend } from '../native/engine-info.ts';
@@ -16,26 +17,40 @@ export interface LoadOptions extends RunOptions {
 
 export type BackendName = 'auto' | 'cpu' | 'cuda' | 'plain';
 
+export interface LoadedWeights {
+  readonly handle: NativeModel;
+  /** SHA-256 over config.json, the index and the weight files */
+  readonly hash: string;
+}
+
 /**
- * Reads a checkpoint's weights with the task that `start` makes. Some of the engine's sentences name a file of the folder alone, or a
- * tensor; then the folder is put before them.
+ * Reads a checkpoint's weights with the task that `start` makes, and hashes its files meanwhile. Some of the engine's sentences name a
+ * file of the folder alone, or a tensor; then the folder is put before them.
  */
 export async function loadWeights(
   directory: string,
   options: LoadOptions,
   start: (backend: string, threads: number) => NativeTask & { result(): NativeModel },
-): Promise<NativeModel> {
+): Promise<LoadedWeights> {
+  const stop = new AbortController();
+  let handle: NativeModel | undefined;
   try {
     const task = callNative(() => start(resolveBackend(options.backend ?? 'auto'), options.threads ?? 0));
-    return await runTask(task, 'load model', { ...options, result: () => task.result() });
+    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const hashing = weightFiles(directory).then((files) => sha256Files(files, signal));
+    hashing.catch(() => {}); // where the engine refuses the folder too, its sentence is the one that is reported
+    handle = await runTask(task, 'load model', { ...options, result: () => task.result() });
+    return { handle, hash: await hashing };
   } catch (error) {
+    stop.abort();
+    handle?.dispose();
     if (!(error instanceof MendsetError) || error.code === 'aborted' || error.message.includes(directory)) throw error;
     throw new MendsetError(error.code, `${directory}: ${error.message}`, { cause: error });
   }
 }
 
-/** config.json, the index and the weight files: what the hash of a model is made of. */
-export async function weightFiles(directory: string): Promise<string[]> {
+/** What the hash of a model is made of. */
+async function weightFiles(directory: string): Promise<string[]> {
   const config = join(directory, 'config.json');
   const index = join(directory, 'model.safetensors.index.json');
   const text = await readFile(index, 'utf8').catch(() => null);

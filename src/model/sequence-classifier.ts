@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
-import { sha256Files } from '../core/hash.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import { modelFolder } from '../data/hub/model-folder.ts';
@@ -10,7 +9,7 @@ import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { batchesOfIds, packIds } from './id-batches.ts';
 import { readJsonFile } from './json-file.ts';
-import { type LoadOptions, loadWeights, weightFiles } from './load-weights.ts';
+import { type LoadOptions, loadWeights } from './load-weights.ts';
 
 export interface ClassifierConfig {
   /** In the order of the columns */
@@ -46,10 +45,12 @@ export class SequenceClassifier {
   /** Rejects with `not-found`, `corrupt` (among them a checkpoint without a classifier), or `unsupported`. */
   static async load(path: string, options: LoadOptions = {}): Promise<SequenceClassifier> {
     const directory = await modelFolder(path, options);
-    const handle = await loadWeights(directory, options, (backend, threads) => addon().loadEncoderTask(directory, true, backend, threads));
+    const { handle, hash } = await loadWeights(directory, options, (backend, threads) =>
+      addon().loadEncoderTask(directory, true, backend, threads),
+    );
     try {
       const config = await readClassifierConfig(directory, handle.summary().labels);
-      return new SequenceClassifier(directory, handle, config, await sha256Files(await weightFiles(directory)));
+      return new SequenceClassifier(directory, handle, config, hash);
     } catch (error) {
       handle.dispose();
       throw error;

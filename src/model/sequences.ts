@@ -21,7 +21,7 @@ export interface SequenceLimits {
  *
  * @throws MendsetError `invalid-data` for an empty prompt without `eos`
  * @example
- * const s = completionSequence(tokenizer.encode('The cat'), tokenizer.encode(' sat.'), { total: 1024, eos: tokenizer.eos });
+ * const s = completionSequence(tokenizer.encode('The cat', { specials: 'before' }), tokenizer.encode(' sat.'), { total: 1024, eos: tokenizer.eos });
  */
 export function completionSequence(
   prompt: ArrayLike<number>,

@@ -119,7 +119,8 @@ function preparePair(
   leftOut: LeftOut,
 ): PreparedPair | null {
   const eos = model.tokenizer?.eos ?? (model.summary.eos >= 0 ? model.summary.eos : null);
-  const encode = (ids: readonly number[] | undefined, text: string) => (ids ? Int32Array.from(ids) : model.requireTokenizer().encode(text));
+  const encode = (ids: readonly number[] | undefined, text: string, specials: false | 'before' = false) =>
+    ids ? Int32Array.from(ids) : model.requireTokenizer().encode(text, { specials });
   const chosenIds = method.needsChosen ? encode(record.chosenIds, record.chosen) : null;
   if (chosenIds?.length === 0) {
     leftOut.emptyChosen++;
@@ -140,7 +141,7 @@ function preparePair(
       return null;
     }
   }
-  const promptIds = encode(record.promptIds, record.prompt);
+  const promptIds = encode(record.promptIds, record.prompt, 'before');
   const sequence = (completion: Int32Array) => recordSequence(promptIds, finish(completion, appendEos, eos), eos, options);
   const chosen = chosenIds && sequence(chosenIds);
   const rejected = rejectedIds && sequence(rejectedIds);
@@ -180,7 +181,7 @@ function prepareNormal(
   const sequences: TokenSequence[] = [];
   let short = 0;
   texts.forEach((text, i) => {
-    const all = typeof text === 'string' ? model.requireTokenizer().encode(text) : Int32Array.from(text);
+    const all = typeof text === 'string' ? model.requireTokenizer().encode(text, { specials: 'before' }) : Int32Array.from(text);
     const paper = options.preset === 'paper';
     const ids = all.slice(0, paper ? Math.min(options.totalTokens, model.summary.context - 1) : options.totalTokens);
     if (ids.length < 2) {

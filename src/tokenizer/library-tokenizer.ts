@@ -1,6 +1,6 @@
 import { MendsetError } from '../core/errors.ts';
 import { IdList } from './id-list.ts';
-import type { SurroundingTokens } from './post-processor.ts';
+import { chosenSpecials, type SurroundingTokens } from './post-processor.ts';
 import type { StoredLimits } from './stored-limits.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
 import type { Json } from './tokenizer-json.ts';
@@ -42,7 +42,7 @@ export async function libraryTokenizer(parts: LibraryParts): Promise<Tokenizer> 
     hash: parts.hash,
     kind: `@huggingface/tokenizers (${kindOf(json)})`,
     encode(text: string, options: EncodeOptions = {}): Int32Array {
-      const { before, behind } = options.specials === true ? surrounding : { before: [], behind: [] };
+      const { before, behind } = chosenSpecials(surrounding, options.specials);
       const limit = options.maxLength === 'stored' ? stored.maxLength : (options.maxLength ?? null);
       const ids = new IdList(text.length >> 1);
       ids.appendAll(before);

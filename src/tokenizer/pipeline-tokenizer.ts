@@ -4,7 +4,7 @@ import { symbolsToBytes } from './byte-level.ts';
 import type { Decoder } from './decoder.ts';
 import { IdList } from './id-list.ts';
 import type { Normalizer } from './normalizer.ts';
-import type { SurroundingTokens } from './post-processor.ts';
+import { chosenSpecials, type SurroundingTokens } from './post-processor.ts';
 import type { PreTokenizer } from './pre-tokenizer.ts';
 import type { StoredLimits } from './stored-limits.ts';
 import type { EncodeOptions, Tokenizer } from './tokenizer.ts';
@@ -68,7 +68,7 @@ export class PipelineTokenizer implements Tokenizer {
   }
 
   encode(text: string, options: EncodeOptions = {}): Int32Array {
-    const { before, behind } = options.specials === true ? this.parts.surrounding : { before: [], behind: [] };
+    const { before, behind } = chosenSpecials(this.parts.surrounding, options.specials);
     const { stored } = this.parts;
     const limit = options.maxLength === 'stored' ? stored.maxLength : (options.maxLength ?? null);
     const room = limit === null ? Number.POSITIVE_INFINITY : limit - before.length - behind.length;

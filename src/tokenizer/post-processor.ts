@@ -7,6 +7,14 @@ export interface SurroundingTokens {
   readonly behind: readonly number[];
 }
 
+const NONE: readonly number[] = [];
+
+/** What `encode` puts around a text. */
+export function chosenSpecials(surrounding: SurroundingTokens, specials: boolean | 'before' | undefined): SurroundingTokens {
+  if (specials === true) return surrounding;
+  return { before: specials === 'before' ? surrounding.before : NONE, behind: NONE };
+}
+
 /** The `post_processor` of a tokenizer.json, as far as it concerns one text: pairs of texts are not encoded here. */
 export function parsePostProcessor(json: unknown, path: string): SurroundingTokens {
   if (json === null || json === undefined) return { before: [], behind: [] };

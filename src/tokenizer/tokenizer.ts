@@ -1,7 +1,10 @@
 /** How one text becomes ids. */
 export interface EncodeOptions {
-  /** Put the file's own special tokens around the text, such as [CLS] and [SEP] or a begin-of-text token; default false */
-  readonly specials?: boolean;
+  /**
+   * Put the file's own special tokens around the text, such as [CLS] and [SEP]; default false. `before`: those alone that stand before it, as
+   * language models read texts: a begin-of-text token for Llama, none for GPT-2, NeoX and Qwen.
+   */
+  readonly specials?: boolean | 'before';
   /**
    * Most ids, special ones counted. What is beyond is cut from the end of the text, special tokens stay. `stored`: the length (and
    * the side that is cut) which the file carries, if any; without the option that length is ignored.

@@ -85,6 +85,19 @@ test('a long text of marked words costs what its words cost, with the ids of one
 });
 
 describe('special tokens and lengths', () => {
+  test('as a language model reads it, a text has the tokens before it and none behind', async () => {
+    for (const [name, before] of [
+      ['llama2', 1],
+      ['llama3', 1],
+      ['bert-uncased', 1],
+      ['qwen', 0],
+    ] as const) {
+      const { tokenizer: json, rows } = kindOf(name);
+      const tokenizer = await load({ 'tokenizer.json': json });
+      for (const { text, ids, special } of rows)
+        expect([...tokenizer.encode(text, { specials: 'before' })], name).toEqual(special.slice(0, before + ids.length));
+    }
+  });
   test('what is cut is the text, and the tokens around it stay', async () => {
     const tokenizer = await load({ 'tokenizer.json': kindOf('bert-uncased').tokenizer });
     const whole = [...tokenizer.encode('the pool of examples', { specials: true })];

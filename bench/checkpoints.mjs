@@ -1,0 +1,172 @@
+// npm run bench -- checkpoints [--shapes gpt2-xl,gpt-neo-1.3b,pythia-2.8b] [--dtype F32|BF16] [--folder DIR] [--rounds 3] [--out FILE.json]
+// Checkpoints of the published shapes with random weights: time and memory of loading, scoring a batch, one IRepair + KL step through the
+// program and saving, beside the time that reading the files takes and the memory that `--dry-run` says. Every piece is a process of its own.
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { engineInfo } from '../dist/index.js';
+import { machine, median, root } from './machine.mjs';
+import { measureOnce } from './rounds.mjs';
+
+/** config.json of the hub's checkpoints, what matters for shapes. */
+const SHAPES = {
+  'gpt2-small': { model_type: 'gpt2', n_layer: 12, n_embd: 768, n_head: 12, vocab_size: 50257, n_positions: 1024 },
+  'gpt2-large': { model_type: 'gpt2', n_layer: 36, n_embd: 1280, n_head: 20, vocab_size: 50257, n_positions: 1024 },
+  'gpt2-xl': { model_type: 'gpt2', n_layer: 48, n_embd: 1600, n_head: 25, vocab_size: 50257, n_positions: 1024 },
+  'gpt-neo-1.3b': {
+    model_type: 'gpt_neo',
+    num_layers: 24,
+    hidden_size: 2048,
+    num_heads: 16,
+    vocab_size: 50257,
+    max_position_embeddings: 2048,
+    attention_types: [[['global', 'local'], 12]],
+    window_size: 256,
+  },
+  'pythia-2.8b': {
+    model_type: 'gpt_neox',
+    num_hidden_layers: 32,
+    hidden_size: 2560,
+    num_attention_heads: 32,
+    intermediate_size: 10240,
+    vocab_size: 50304,
+    max_position_embeddings: 2048,
+    rotary_pct: 0.25,
+    use_parallel_residual: true,
+    tie_word_embeddings: false,
+  },
+};
+const GIB = 2 ** 30;
+
+const { values } = parseArgs({
+  options: {
+    shapes: { type: 'string', default: 'gpt2-xl,gpt-neo-1.3b,pythia-2.8b' },
+    dtype: { type: 'string', default: 'F32' },
+    folder: { type: 'string' },
+    rounds: { type: 'string', default: '3' },
+    out: { type: 'string' },
+    help: { type: 'boolean', default: false },
+  },
+});
+const refuse = (sentence) => {
+  console.error(sentence);
+  process.exit(2);
+};
+if (values.help) {
+  console.log(
+    [
+      'npm run bench -- checkpoints [options]',
+      `  --shapes <names>   comma-separated: ${Object.keys(SHAPES).join(', ')} (default gpt2-xl,gpt-neo-1.3b,pythia-2.8b)`,
+      '  --dtype <name>     F32 (default), F16 or BF16: how the files store the weights',
+      '  --folder <dir>     where the checkpoints are written and left, for another run (default: a temporary folder, removed)',
+      '  --rounds <n>       times that reading and loading are measured, interleaved (default 3)',
+      '  --out <file.json>  the result',
+    ].join('\n'),
+  );
+  process.exit(0);
+}
+const shapes = values.shapes.split(',');
+const unknown = shapes.find((name) => !(name in SHAPES));
+if (unknown !== undefined) refuse(`Expected --shapes out of ${Object.keys(SHAPES).join(', ')} but received "${unknown}".`);
+if (!['F32', 'F16', 'BF16'].includes(values.dtype)) refuse(`Expected --dtype F32, F16 or BF16 but received "${values.dtype}".`);
+const rounds = Number(values.rounds);
+if (!Number.isInteger(rounds) || rounds < 1) refuse(`Expected a whole number of at least 1 for --rounds but received "${values.rounds}".`);
+
+const base = values.folder ?? mkdtempSync(join(tmpdir(), 'mendset-checkpoints-'));
+if (values.folder === undefined) process.on('exit', () => rmSync(base, { recursive: true, force: true }));
+mkdirSync(base, { recursive: true });
+
+const demo = join(root, 'assets', 'demo');
+const cli = join(root, 'dist', 'cli', 'main.js');
+const part = (...args) => measureOnce(process.execPath, [join(root, 'bench', 'measure-checkpoint.mjs'), ...args]);
+
+/** The program in a process that says at its end what it held; its result as JSON. */
+function program(...args) {
+  const peakFile = join(base, 'peak');
+  const hook = `import{writeFileSync}from'node:fs';process.on('exit',()=>writeFileSync(${JSON.stringify(peakFile)},String(process.resourceUsage().maxRSS*1024)))`;
+  const begin = performance.now();
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    ['--import', `data:text/javascript,${encodeURIComponent(hook)}`, cli, ...args, '--json', '--quiet'],
+    { encoding: 'utf8', maxBuffer: 1 << 28 },
+  );
+  if (status !== 0) throw new Error(stderr.trim().split('\n').at(-1) || `mendset ${args[0]} ended with ${status}`);
+  return { seconds: (performance.now() - begin) / 1000, peakBytes: Number(readFileSync(peakFile, 'utf8')), result: JSON.parse(stdout) };
+}
+
+function make(name) {
+  const directory = join(base, `${name}-${values.dtype}`);
+  if (existsSync(join(directory, 'config.json'))) return { directory, made: null };
+  const tokenizer = join(demo, 'model');
+  const eos = JSON.parse(readFileSync(join(tokenizer, 'config.json'), 'utf8')).eos_token_id;
+  const config = { ...SHAPES[name], eos_token_id: eos, bos_token_id: eos };
+  const made = part('make', '--config', JSON.stringify(config), '--dtype', values.dtype, '--folder', directory);
+  if (made.failed) throw new Error(made.failed);
+  for (const file of readdirSync(tokenizer))
+    if (/token|vocab|merges/.test(file)) copyFileSync(join(tokenizer, file), join(directory, file));
+  return { directory, made };
+}
+
+const weightBytes = (directory) =>
+  readdirSync(directory)
+    .filter((file) => file.endsWith('.safetensors'))
+    .reduce((sum, file) => sum + statSync(join(directory, file)).size, 0);
+const gib = (bytes) => (bytes / GIB).toFixed(2);
+
+const rows = [];
+for (const name of shapes) {
+  console.error(`${name}: writing the checkpoint`);
+  const { directory, made } = make(name);
+  const uses = [];
+  for (let round = 0; round < rounds; round++) {
+    console.error(`${name}: loading and scoring, ${round + 1} of ${rounds}`);
+    const use = part('use', '--folder', directory);
+    if (use.failed) throw new Error(use.failed);
+    uses.push(use);
+  }
+  console.error(`${name}: one step of IRepair with KL, and saving`);
+  const repaired = join(base, `${name}-repaired`);
+  rmSync(repaired, { recursive: true, force: true });
+  const repairArguments = ['repair', '--model', directory, '--data', join(demo, 'pool.jsonl'), '--method', 'irepair', '--kl', '1'];
+  repairArguments.push('--normal', join(demo, 'normal.jsonl'), '--steps', '1', '--validation', '4');
+  const planned = program(...repairArguments, '--dry-run');
+  const repair = program(...repairArguments, '--out', repaired);
+  const saved = weightBytes(repaired);
+  rmSync(repaired, { recursive: true, force: true });
+  const of = (key) => median(uses.map((use) => use[key]));
+  rows.push({
+    shape: name,
+    dtype: values.dtype,
+    parameters: uses[0].parameters,
+    fileBytes: weightBytes(directory),
+    savedBytes: saved,
+    made,
+    readSeconds: of('readSeconds'),
+    loadSeconds: of('loadSeconds'),
+    loadPeakBytes: Math.max(...uses.map((use) => use.loadPeakBytes)),
+    weightsBytes: uses[0].weightsBytes,
+    scoreSeconds: of('scoreSeconds'),
+    scoreTokens: uses[0].scoreTokens,
+    scoreForecastBytes: uses[0].scoreForecastBytes,
+    scorePeakBytes: Math.max(...uses.map((use) => use.scorePeakBytes)),
+    nodeBytes: uses[0].nodeBytes,
+    repairForecastBytes: planned.result.memory.peak,
+    repairPeakBytes: repair.peakBytes,
+    repairSeconds: repair.seconds,
+    repairTokens: planned.result.tokens,
+  });
+  const r = rows.at(-1);
+  console.log(
+    [
+      `${name} ${values.dtype}: ${(r.parameters / 1e9).toFixed(2)} G parameters, ${gib(r.fileBytes)} GiB of files`,
+      `  reading ${r.readSeconds.toFixed(1)} s, loading ${r.loadSeconds.toFixed(1)} s, peak ${gib(r.loadPeakBytes)} GiB`,
+      `  scoring ${r.scoreTokens} tokens ${r.scoreSeconds.toFixed(2)} s, forecast ${gib(r.scoreForecastBytes)} GiB, process ${gib(r.scorePeakBytes)} GiB`,
+      `  IRepair + KL step, ${r.repairTokens} tokens, and saving ${r.repairSeconds.toFixed(1)} s, dry run ${gib(r.repairForecastBytes)} GiB, process ${gib(r.repairPeakBytes)} GiB`,
+    ].join('\n'),
+  );
+}
+const engine = engineInfo();
+const result = { ...machine(engine), threads: engine.threads ?? availableParallelism(), totalMemory: totalmem(), rounds, rows };
+if (values.out !== undefined) writeFileSync(values.out, `${JSON.stringify(result, null, 2)}\n`);
