@@ -1,5 +1,5 @@
 import { textTable } from '../report/text-table.ts';
-import { cellTitle } from '../study/cell-result.ts';
+import { cellTitle, formatPercent } from '../study/cell-result.ts';
 import type { StudyConfig } from '../study/config.ts';
 import { EngineExecutor } from '../study/engine-executor.ts';
 import { withFetchedPaths } from '../study/hub-paths.ts';
@@ -47,7 +47,7 @@ function tuneText(found: TuneResult): string {
   ]);
   const rounds = found.rounds.map(
     (r, i) =>
-      `round ${i + 1}: ${r.arms} combinations on ${Math.round(r.fidelity * 100)} % of window and texts, ${r.seeds} ${r.seeds === 1 ? 'seed' : 'seeds'}, ${formatDuration(r.seconds)}; best: ${r.best}`,
+      `round ${i + 1}: ${r.arms} combinations on ${formatPercent(r.fidelity)} of window and texts, ${r.seeds} ${r.seeds === 1 ? 'seed' : 'seeds'}, ${formatDuration(r.seconds)}; best: ${r.best}`,
   );
   const sure =
     found.confidence === null
@@ -59,6 +59,6 @@ function tuneText(found: TuneResult): string {
     textTable(['finalist', name, 'sd', 'seeds', 'cost'], rows),
     '',
     ...rounds,
-    `cost: ${formatDuration(found.seconds)} of work in ${found.cells} cells, ${((100 * found.seconds) / found.gridSeconds).toFixed(0)} % of the grid's ${found.gridCells} cells (${formatDuration(found.gridSeconds)})`,
+    `cost: ${found.cells} cells in ${formatDuration(found.seconds)}, ${(100 * found.workShare).toFixed(0)} % of the work of the grid's ${found.gridCells} cells (about ${formatDuration(found.gridSeconds)})`,
   ].join('\n');
 }

@@ -1,9 +1,11 @@
 import { type CellResult, cellTitle, formatPercent } from '../study/cell-result.ts';
+import type { TuneResult } from '../study/tune.ts';
 import { type CellGroup, groupCells, intervalOf, statOf } from './groups.ts';
 import { formatMeasure, formatNumber, type Measure, measuresOf } from './measures.ts';
 import { unique } from './section.ts';
 import { sentenceText, summarise } from './summary.ts';
 import { csvTable, textTable } from './text-table.ts';
+import { tuneSentences } from './tune-section.ts';
 
 /** One row for each combination, means over seeds: the table that `study` and `report` print. */
 export function resultsTable(results: readonly CellResult[]): string {
@@ -36,7 +38,7 @@ function shortTitle(measure: Measure): string {
 }
 
 /** The report as plain text. */
-export function textReport(results: readonly CellResult[]): string {
+export function textReport(results: readonly CellResult[], tune: TuneResult | null = null): string {
   const study = results[0]?.study ?? { name: 'study', demo: false };
   const measures = measuresOf(results);
   const parts = [
@@ -47,6 +49,7 @@ export function textReport(results: readonly CellResult[]): string {
     summarise(results)
       .map((s) => `- ${sentenceText(s)}`)
       .join('\n'),
+    tune ? ['What to use', ...tuneSentences(tune, results).map((s) => `- ${sentenceText(s)}`)].join('\n') : '',
     resultsTable(results),
     intervals(results, measures),
     ['What the numbers mean', ...measures.map((m) => `- ${m.title}${m.unit ? ` (${m.unit})` : ''}: ${m.explanation}`)].join('\n'),

@@ -12,6 +12,7 @@ import { allCellsSection, failureSection, methodSection, provenanceSection, summ
 import { samplesSection } from './samples-section.ts';
 import { sweepSections } from './sweep-section.ts';
 import { cellsCsv, groupsCsv, textReport } from './text-report.ts';
+import { readTuneResult, tuneSection } from './tune-section.ts';
 import { weightsSection } from './weights-section.ts';
 
 export interface ReportFiles {
@@ -41,8 +42,10 @@ export async function writeReport(directory: string, options: { readonly out?: s
       `Expected results.jsonl with at least one cell in '${directory}' but found none; run \`mendset study\` first.`,
     );
   requireComparable(results);
+  const tune = await readTuneResult(directory);
   const sections = [
     summarySection(results),
+    tuneSection(tune, results),
     ...matrixSections(results),
     costSection(results),
     weightsSection(results),
@@ -64,7 +67,7 @@ export async function writeReport(directory: string, options: { readonly out?: s
   };
   await ensureWritableDirectory(out);
   await writeFileAtomic(files.html, htmlPage(results, sections));
-  await writeFileAtomic(files.text, textReport(results));
+  await writeFileAtomic(files.text, textReport(results, tune));
   await writeFileAtomic(files.csv[0], cellsCsv(results));
   await writeFileAtomic(files.csv[1], groupsCsv(results));
   return { ...files, cells: results.length, failed: results.filter((c) => c.status === 'failed').length };

@@ -19,7 +19,10 @@ export interface Rung {
   /** Share of the window and of the evaluation's texts */
   readonly fidelity: number;
   readonly arms: number;
+  /** Data seeds that the arms have seen after it */
   readonly seeds: number;
+  /** What it adds, in cells of the whole window */
+  readonly work: number;
 }
 
 export interface TuneResult {
@@ -38,10 +41,12 @@ export interface TuneResult {
   readonly rounds: readonly (Rung & { readonly best: string; readonly seconds: number })[];
   /** Selection, repair and evaluation of everything that was tried */
   readonly seconds: number;
-  /** The same for the whole grid, from the mean full cell of the search */
+  /** The same for the whole grid, from the mean cell of the search on the whole window */
   readonly gridSeconds: number;
   readonly cells: number;
   readonly gridCells: number;
+  /** Records and texts of the search as a share of the grid's, which no other load on the machine changes */
+  readonly workShare: number;
 }
 
 export interface TuneOptions extends RunStudyOptions {
@@ -54,8 +59,9 @@ const LEAST_RECORDS = 32;
 const LEAST_TEXTS = 16;
 
 /**
- * Finds what to use without computing the whole grid: successive halving. All combinations are tried on a part of the window with a
- * part of the evaluation; the better ones go on with more of both; the finalists are computed in full on every data seed.
+ * Finds what to use without computing the whole grid, by successive halving. In a first round all combinations see a part of the
+ * window; there only those of the same repair and proportion are compared, because fewer steps favour the larger ones. Those that are
+ * left see the whole window on one data seed, the better of them on a second, and so on; the finalists have seen every seed.
  *
  * @param openInputs reads the data of a changed configuration
  * @param makeExecutor computes in a folder
@@ -75,50 +81,64 @@ export async function tuneStudy(
     );
   const inputs = await openInputs(config);
   const plan = planStudy(config, inputs.facts);
-  const all = new Map(plan.cells.filter((c) => c.kind === 'subset').map((c) => [armTitle(c), arm(c)]));
+  // repairing on everything is a choice too, where the study asks for it
+  const isArm = (c: CellPlace) => c.kind === 'subset' || (c.kind === 'full' && config.proportions.includes(1));
+  const all = new Map(plan.cells.filter(isArm).map((c) => [armTitle(c), arm(c)]));
   if (all.size < 2)
     throw new MendsetError(
       'invalid-argument',
       'Expected at least two combinations of repair, selector, proportion and boundary ratio to choose from.',
     );
+  const group = (title: string) => {
+    const { repair, proportion } = all.get(title) as Arm;
+    return `${repair} ${proportion}`;
+  };
+  const groups = countBy([...all.keys()].map(group));
   const records = Math.max(...Object.values(inputs.facts.pools).map((p) => p.size));
   const texts = Math.min(...[inputs.prompts?.length, inputs.lastWord?.length].filter((n) => n !== undefined), Number.MAX_SAFE_INTEGER);
-  const rungs = schedule(all.size, config.seeds.length, options.budget ?? 0.5, Math.max(LEAST_RECORDS / records, LEAST_TEXTS / texts));
+  const least = Math.max(LEAST_RECORDS / records, LEAST_TEXTS / texts);
+  const rungs = schedule([...groups.values()], config.seeds.length, options.budget ?? 0.5, least);
 
   let alive = [...all.keys()];
   const rounds: TuneResult['rounds'][number][] = [];
-  let cells = 0;
+  const paid = new Set<string>();
   let seconds = 0;
-  let last: CellResult[] = [];
+  let whole: CellResult[] = [];
   let objective: TuneResult['objective'] = 'ops';
   for (const [i, rung] of rungs.entries()) {
-    alive = alive.slice(0, rung.arms);
-    const isLast = i === rungs.length - 1;
-    const directory = isLast ? options.directory : join(options.directory, 'tune', `round-${i + 1}`);
-    const part = isLast ? { config, inputs, plan } : await reduced(config, rung, inputs, openInputs);
+    const isWhole = rung.fidelity === 1;
+    const directory = isWhole ? options.directory : join(options.directory, 'tune', `round-${i + 1}`);
+    const part = isWhole ? { inputs, plan } : await reduced(config, rung, inputs, openInputs);
+    const seeds = config.seeds.slice(0, rung.seeds);
     const wanted: StudyPlan = {
       ...part.plan,
-      cells: part.plan.cells.filter((c) => c.kind === 'unrepaired' || alive.includes(armTitle(c))),
+      cells: part.plan.cells.filter(
+        (c) => c.kind === 'unrepaired' || (alive.includes(armTitle(c)) && seeds.includes(c.seed as number) && isArm(c)),
+      ),
     };
     const executor = makeExecutor(part.inputs, directory);
     try {
       const { results } = await runPlannedStudy(wanted, executor, { ...options, directory });
-      last = results.filter((r) => r.kind === 'subset' && r.status === 'done');
-      const spent = results.reduce((sum, r) => sum + (r.costSeconds ?? 0) + (r.evaluationSeconds ?? 0), 0);
-      cells += results.length;
-      seconds += spent;
-      if (last.length === 0)
+      const done = results.filter((r) => isArm(r) && r.status === 'done');
+      if (done.length === 0)
         throw new MendsetError('internal', `Expected results of round ${i + 1} but all of its cells failed: ${results[0]?.error ?? ''}`);
-      if (i === 0 && last.every((r) => r.metrics?.ops == null)) objective = 'toxicity';
-      alive = ranked(last, objective).map((r) => r.title);
-      rounds.push({ ...rung, best: alive[0] as string, seconds: spent });
+      // a cell that a later round asks for again was paid for once
+      const spent = results.filter((r) => !paid.has(r.key)).reduce((sum, r) => sum + secondsOf(r), 0);
+      for (const r of results) paid.add(r.key);
+      seconds += spent;
+      if (i === 0 && done.every((r) => r.metrics?.ops == null)) objective = 'toxicity';
+      const order = ranked(done, objective).map((r) => r.title);
+      rounds.push({ ...rung, best: order[0] as string, seconds: spent });
+      const next = rungs[i + 1];
+      if (next) alive = isWhole ? order.slice(0, next.arms) : bestOfGroups(order, group, rung.keep);
+      else whole = done;
     } finally {
       executor.dispose();
     }
   }
-  const finalists = ranked(last, objective).map(({ title, ...rest }) => ({ ...(all.get(title) as Arm), ...rest }));
+  const finalists = ranked(whole, objective).map(({ title, ...rest }) => ({ ...(all.get(title) as Arm), ...rest }));
   const first = finalists[0] as (typeof finalists)[number];
-  const full = last.reduce((sum, r) => sum + (r.costSeconds ?? 0) + (r.evaluationSeconds ?? 0), 0) / last.length;
+  const mean = whole.reduce((sum, r) => sum + secondsOf(r), 0) / whole.length;
   const gridCells = all.size * config.seeds.length;
   const { title, repair, selector, proportion, boundaryRatio } = first;
   const result: TuneResult = {
@@ -127,14 +147,37 @@ export async function tuneStudy(
     value: first.mean,
     confidence: chanceOfBest(finalists, objective),
     finalists,
-    rounds,
+    rounds: rounds.map(({ fidelity, arms, seeds, work, best, seconds: spent }) => ({ fidelity, arms, seeds, work, best, seconds: spent })),
     seconds,
-    gridSeconds: full * gridCells,
-    cells,
+    gridSeconds: mean * gridCells,
+    cells: paid.size,
     gridCells,
+    workShare: rungs.reduce((sum, r) => sum + r.work, 0) / gridCells,
   };
   await writeFileAtomic(join(options.directory, 'tune.json'), `${JSON.stringify(result, null, 2)}\n`);
   return result;
+}
+
+function secondsOf(cell: CellResult): number {
+  return (cell.costSeconds ?? 0) + (cell.evaluationSeconds ?? 0);
+}
+
+function countBy(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+/** The first 1/keep of each group, in their order. */
+function bestOfGroups(order: readonly string[], group: (title: string) => string, keep: number): string[] {
+  const sizes = countBy(order.map(group));
+  const taken = new Map<string, number>();
+  return order.filter((title) => {
+    const name = group(title);
+    const rank = taken.get(name) ?? 0;
+    taken.set(name, rank + 1);
+    return rank < Math.ceil((sizes.get(name) as number) / keep);
+  });
 }
 
 function arm(place: CellPlace): Arm {
@@ -142,36 +185,56 @@ function arm(place: CellPlace): Arm {
   return { model, repair, selector, proportion, boundaryRatio, title: armTitle(place) };
 }
 
-function armTitle({ repair, selector, proportion, boundaryRatio }: CellPlace): string {
+function armTitle({ kind, repair, selector, proportion, boundaryRatio }: CellPlace): string {
+  if (kind === 'full') return `${repair}, all data`;
   return `${repair}, ${selector} at ${formatPercent(proportion)}${boundaryRatio === null ? '' : `, boundary ratio ${boundaryRatio}`}`;
 }
 
+/** A round with how it thins out what it saw: to 1/keep. */
+export interface PlannedRung extends Rung {
+  readonly keep: number;
+}
+
 /**
- * The most thorough plan within the budget: how many arms each round keeps, and on what share of the data it sees them. The last
- * round is always the whole window on every seed.
+ * The most thorough plan within the budget: whether and on what share of the data a first round sees all arms, and how many go on
+ * after each. `groups` are the numbers of arms that the first round compares with each other. The last round has every seed.
  */
-export function schedule(arms: number, seeds: number, budget: number, leastFidelity: number): Rung[] {
-  const grid = arms * seeds;
-  let cheapest = Number.POSITIVE_INFINITY;
-  for (const keep of [2, 3, 4, 6]) {
-    for (const first of [0.5, 0.25, 0.125]) {
-      if (first < leastFidelity) continue;
-      const rungs: Rung[] = [];
-      let alive = arms;
-      for (let fidelity = first; fidelity < 1 && alive > 2; fidelity *= 2) {
-        rungs.push({ fidelity, arms: alive, seeds: 1 });
-        alive = Math.max(2, Math.ceil(alive / keep));
-      }
-      rungs.push({ fidelity: 1, arms: alive, seeds });
-      const cost = rungs.reduce((sum, r) => sum + r.arms * r.fidelity * r.seeds, 0) / grid;
-      cheapest = Math.min(cheapest, cost);
-      if (cost <= budget) return rungs;
-    }
-  }
+export function schedule(groups: readonly number[], seeds: number, budget: number, leastFidelity: number): PlannedRung[] {
+  const arms = groups.reduce((a, b) => a + b, 0);
+  const workOf = (rungs: readonly Rung[]) => rungs.reduce((sum, r) => sum + r.work, 0) / (arms * seeds);
+  const plans = [1, 0.5, 0.25, 0.125]
+    .filter((first) => first === 1 || first >= leastFidelity)
+    .flatMap((first) => [2, 3, 4, 6].map((keep) => planOf(groups, seeds, first, keep)))
+    // a search as large as the grid is none
+    .filter((rungs) => workOf(rungs) < 1)
+    .sort((a, b) => workOf(b) - workOf(a));
+  const found = plans.find((rungs) => workOf(rungs) <= budget);
+  if (found) return found;
+  const cheapest = plans.at(-1);
   throw new MendsetError(
     'invalid-argument',
-    `Expected a tuning budget of at least ${Number.isFinite(cheapest) ? cheapest.toFixed(2) : 'the whole grid'} of this grid but received ${budget}; raise --tune-budget, or give the study more data, combinations or seeds.`,
+    `Expected a tuning budget of at least ${cheapest ? (Math.ceil(100 * workOf(cheapest)) / 100).toFixed(2) : 'the whole grid'} of this grid but received ${budget}; raise --tune-budget, or give the study more data, combinations or seeds.`,
   );
+}
+
+function planOf(groups: readonly number[], seeds: number, first: number, keep: number): PlannedRung[] {
+  const rungs: PlannedRung[] = [];
+  let alive = groups.reduce((a, b) => a + b, 0);
+  if (first < 1) {
+    rungs.push({ fidelity: first, arms: alive, seeds: 1, work: alive * first, keep });
+    alive = Math.max(
+      2,
+      groups.reduce((sum, n) => sum + Math.ceil(n / keep), 0),
+    );
+  }
+  for (let seen = 0; seen < seeds; ) {
+    // one seed, two, four ...; two arms alone are finalists
+    const next = alive <= 2 ? seeds : Math.min(seeds, Math.max(1, 2 * seen));
+    rungs.push({ fidelity: 1, arms: alive, seeds: next, work: alive * (next - seen), keep });
+    seen = next;
+    alive = Math.max(2, Math.ceil(alive / keep));
+  }
+  return rungs;
 }
 
 /** The study on a part of its window, its evaluation texts and its first seed. */

@@ -89,6 +89,16 @@ class Priced implements StudyExecutor {
   dispose(): void {}
 }
 
+/** All data are better than any part. */
+class Everything extends Priced {
+  override async compute(cell: PlannedCell): Promise<CellOutcome> {
+    const outcome = await super.compute(cell);
+    if (cell.kind !== 'full') return outcome;
+    const value = cell.repair === 'dapt' ? 0.01 : 0.2;
+    return { ...outcome, figures: { ...outcome.figures, 'toxicity.repair': { value, convention: 'c' } } };
+  }
+}
+
 describe('tuning', () => {
   it('finds the best of the whole grid for less than half of its work, and says how sure that is', async () => {
     const found = await tuneStudy(CONFIG, openInputs, (inputs) => new Priced(inputs), { directory });
@@ -108,13 +118,49 @@ describe('tuning', () => {
   });
 
   it('keeps to its budget, and says what is the least when that is impossible', () => {
-    for (const budget of [0.2, 0.35, 0.5, 0.9]) {
-      const rungs = schedule(21, 3, budget, 0.1);
-      expect(rungs.reduce((sum, r) => sum + r.arms * r.fidelity * r.seeds, 0) / 63).toBeLessThanOrEqual(budget);
+    for (const budget of [0.22, 0.35, 0.5, 0.9]) {
+      const rungs = schedule([7, 7, 7], 3, budget, 0.1);
+      expect(rungs.reduce((sum, r) => sum + r.work, 0) / 63).toBeLessThanOrEqual(budget);
       expect(rungs.at(-1)).toMatchObject({ fidelity: 1, seeds: 3 });
       expect(rungs[0]?.arms).toBe(21);
+      // what is added on the whole window: arms times seeds that they had not seen
+      let seen = 0;
+      for (const r of rungs.filter((rung) => rung.fidelity === 1)) {
+        expect(r.work).toBe(r.arms * (r.seeds - seen));
+        seen = r.seeds;
+      }
     }
-    expect(() => schedule(21, 3, 0.05, 0.1)).toThrow(/Expected a tuning budget of at least 0\.\d+ of this grid but received 0\.05/);
+    // more budget is more work
+    const work = [0.22, 0.3, 0.4, 0.5, 0.7].map((budget) => schedule([7, 7, 7], 3, budget, 0.1).reduce((sum, r) => sum + r.work, 0));
+    expect(work).toEqual([...work].sort((a, b) => a - b));
+    expect(() => schedule([7, 7, 7], 3, 0.05, 0.1)).toThrow(/Expected a tuning budget of at least 0\.\d+ of this grid but received 0\.05/);
+    // one seed and too few records for a part of them: nothing is left to save
+    expect(() => schedule([4], 1, 0.5, 2)).toThrow(/of at least the whole grid/);
+  });
+
+  it('is not misled by a part of the window, which flatters large proportions', async () => {
+    // at a small fidelity every record counts double: the truth, less data with grand, shows within a proportion alone
+    class Flattering extends Priced {
+      override async compute(cell: PlannedCell): Promise<CellOutcome> {
+        const outcome = await super.compute(cell);
+        const truth = cell.kind === 'unrepaired' ? 0.9 : 0.2 + (cell.selector === 'grand' ? 0 : 0.05) + 0.1 * cell.proportion;
+        const flattered = truth - (cell.kind === 'unrepaired' ? 0 : 0.4 * cell.proportion * (1 - this.fidelity));
+        return { ...outcome, figures: { ...outcome.figures, 'toxicity.repair': { value: flattered, convention: 'c' } } };
+      }
+    }
+    for (const budget of [0.2, 0.3, 0.5]) {
+      const folder = join(directory, String(budget));
+      const found = await tuneStudy(CONFIG, openInputs, (inputs) => new Flattering(inputs), { directory: folder, budget });
+      expect(found.recommendation).toMatchObject({ selector: 'grand', proportion: 0.25 });
+      expect(found.workShare).toBeLessThanOrEqual(budget);
+    }
+  });
+
+  it('may recommend to repair on everything, where the study asks for it', async () => {
+    const whole = { ...CONFIG, proportions: [...CONFIG.proportions, 1] };
+    const found = await tuneStudy(whole, openInputs, (inputs) => new Everything(inputs), { directory });
+    expect(found.recommendation).toMatchObject({ title: 'dapt, all data', selector: 'full', proportion: 1 });
+    expect(found.gridCells).toBe(2 * (4 * 3 + 9 + 1) * 3);
   });
 
   it('is as sure as the spread over seeds allows', () => {
