@@ -8,9 +8,17 @@ namespace mendset::addon {
 
 Napi::Object to_object(Napi::Env env, const MemoryForecast& f) {
   Napi::Object out = Napi::Object::New(env);
-  for (const auto& [name, bytes] : {std::pair{"weights", f.weights}, {"reference", f.reference}, {"optimizer", f.optimizer}, {"optimizerMost", f.optimizer_most},
-                                    {"snapshot", f.snapshot}, {"work", f.work}, {"gradients", f.gradients}, {"cache", f.cache}, {"scratch", f.scratch},
-                                    {"peak", f.peak()}, {"microBatches", f.micro_batches}}) {
+  for (const auto& [name, bytes] : {std::pair{"weights", f.weights},
+                                    {"reference", f.reference},
+                                    {"optimizer", f.optimizer},
+                                    {"optimizerMost", f.optimizer_most},
+                                    {"snapshot", f.snapshot},
+                                    {"work", f.work},
+                                    {"gradients", f.gradients},
+                                    {"cache", f.cache},
+                                    {"scratch", f.scratch},
+                                    {"peak", f.peak()},
+                                    {"microBatches", f.micro_batches}}) {
     out.Set(name, static_cast<double>(bytes));
   }
   out.Set("flops", f.flops);
@@ -26,9 +34,14 @@ bool forecast_of_step(const std::shared_ptr<Model>& model, const Napi::Object& w
   Pins pins;
   StepRequest request;
   OptimizerOptions optimizer;
-  if (!read_step_request(work.Get("request"), pins, &request) || !read_optimizer(work.Get("optimizer"), &optimizer)) return false;
+  std::optional<AdapterOptions> adapter;
+  if (!read_step_request(work.Get("request"), pins, &request) || !read_optimizer(work.Get("optimizer"), &optimizer) ||
+      !read_adapter_options(work.Get("adapter"), &adapter)) {
+    return false;
+  }
   const std::shared_ptr<Model> reference = is_true(work, "reference") ? model : nullptr;
-  return succeeded(work.Env(), forecast_step(model, reference, optimizer, is_true(work, "snapshot"), request, out));
+  return succeeded(work.Env(), forecast_step(model, reference, optimizer, adapter ? &*adapter : nullptr,
+                                             is_true(work, "snapshot"), request, out));
 }
 
 bool forecast_of_score(const std::shared_ptr<Model>& model, const Napi::Object& work, MemoryForecast* out) {
@@ -48,7 +61,8 @@ bool forecast_of_norms(const std::shared_ptr<Model>& model, const Napi::Object& 
   Pins pins;
   PackedBatch batch;
   int64_t block = -1;
-  return read_batch(work.Get("batch"), "batch", pins, &batch) && read_integer(work.Get("block"), "block", -1, 1'000'000, &block) &&
+  return read_batch(work.Get("batch"), "batch", pins, &batch) &&
+         read_integer(work.Get("block"), "block", -1, 1'000'000, &block) &&
          succeeded(work.Env(), forecast_gradient_norms(model, batch, static_cast<int>(block), out));
 }
 
@@ -73,17 +87,22 @@ Napi::Value forecast_memory(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   const auto work = info[3].As<Napi::Object>();
-  if (!read_string(work.Get("kind"), "kind", &kind) || !succeeded(env, layout_model(backend, config, &model))) return env.Undefined();
+  if (!read_string(work.Get("kind"), "kind", &kind) || !succeeded(env, layout_model(backend, config, &model)))
+    return env.Undefined();
   const struct {
     const char* name;
     bool (*forecast)(const std::shared_ptr<Model>&, const Napi::Object&, MemoryForecast*);
-  } kinds[] = {{"step", forecast_of_step}, {"score", forecast_of_score}, {"gradient-norms", forecast_of_norms}, {"generate", forecast_of_generation}};
+  } kinds[] = {{"step", forecast_of_step},
+               {"score", forecast_of_score},
+               {"gradient-norms", forecast_of_norms},
+               {"generate", forecast_of_generation}};
   for (const auto& [name, forecast] : kinds) {
     if (kind != name) continue;
     MemoryForecast result;
     return forecast(model, work, &result) ? Napi::Value(to_object(env, result)) : env.Undefined();
   }
-  throw_status(env, failure(Code::invalid_argument, "Expected 'step', 'score', 'gradient-norms' or 'generate' but received '%s'.", kind.c_str()));
+  throw_status(env, failure(Code::invalid_argument, "Expected 'step', 'score', 'gradient-norms' or 'generate' but received '%s'.",
+                            kind.c_str()));
   return env.Undefined();
 }
 

@@ -143,7 +143,8 @@ bool read_optional_float(const Napi::Object& object, const char* name, float* ou
   return true;
 }
 
-// null: no adapter
+}  // namespace
+
 bool read_adapter_options(const Napi::Value& value, std::optional<AdapterOptions>* out) {
   if (value.IsNull()) return true;
   if (!value.IsObject()) {
@@ -170,6 +171,8 @@ bool read_adapter_options(const Napi::Value& value, std::optional<AdapterOptions
   *out = std::move(options);
   return true;
 }
+
+namespace {
 
 // model, reference | null, options, adapter options | null
 Napi::Value make_trainer(const Napi::CallbackInfo& info) {

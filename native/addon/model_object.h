@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "addon/arguments.h"
 #include "addon/node.h"
@@ -63,6 +64,8 @@ class TrainerObject : public Napi::ObjectWrap<TrainerObject> {
 };
 
 // Readers shared by the functions on models; false, and thrown, for wrong arguments.
+// null: no adapter
+bool read_adapter_options(const Napi::Value& value, std::optional<AdapterOptions>* out);
 bool read_optimizer(const Napi::Value& value, OptimizerOptions* out);
 bool read_step_request(const Napi::Value& value, Pins& pins, StepRequest* out);
 Napi::Object to_object(Napi::Env env, const MemoryForecast& forecast);

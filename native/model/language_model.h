@@ -177,7 +177,7 @@ Status step_task(const std::shared_ptr<Trainer>& trainer, const StepRequest& req
 // The model may be a layout without weights (layout_model); the request's arrays are read for their lengths, masks and ids only.
 // Where the block is not known before (Slice::most_sensitive) the lowest is assumed, which needs the most.
 Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference, const OptimizerOptions& options,
-                     bool snapshot, const StepRequest& request, MemoryForecast* out);
+                     const AdapterOptions* adapter, bool snapshot, const StepRequest& request, MemoryForecast* out);
 Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryForecast* out);
 bool trainer_poisoned(const Trainer& trainer);
 int64_t trainer_bytes(const Trainer& trainer);

@@ -45,7 +45,8 @@ MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& pas
   out.weights = weight_bytes(&model);
   const int64_t trained = trainer.elements() * static_cast<int64_t>(sizeof(float));
   if (trainer.adapter() != nullptr) out.weights += trained;
-  out.reference = weight_bytes(trainer.reference());
+  // beside an adapter the model's own weights are the reference
+  out.reference = trainer.reference() == &model ? 0 : weight_bytes(trainer.reference());
   out.snapshot = snapshot ? trained : 0;
   const std::vector<size_t> planned = trainer.groups_of(planned_blocks(request));
   const bool chooses = request.slice == Slice::most_sensitive || request.slice == Slice::least_sensitive;
@@ -136,9 +137,10 @@ Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryF
 }
 
 Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference,
-                     const OptimizerOptions& options, bool snapshot, const StepRequest& request, MemoryForecast* out) {
+                     const OptimizerOptions& options, const AdapterOptions* adapter, bool snapshot, const StepRequest& request,
+                     MemoryForecast* out) {
   std::shared_ptr<Trainer> trainer;
-  MS_TRY(create_trainer(model, reference, options, nullptr, &trainer));
+  MS_TRY(create_trainer(model, reference, options, adapter, &trainer));
   return forecast(*trainer, snapshot, request, out);
 }
 

@@ -161,7 +161,7 @@ void test_forecast(const Shape& shape) {
   MemoryForecast forecast;
   EXPECT_OK(layout_model(backend, kConfig, &layout));
   EXPECT_OK(layout_model(backend, kConfig, &reference));
-  EXPECT_OK(forecast_step(layout, reference, options, shape.snapshot, request, &forecast));
+  EXPECT_OK(forecast_step(layout, reference, options, nullptr, shape.snapshot, request, &forecast));
   std::shared_ptr<Trainer> trainer;
   EXPECT_OK(create_trainer(trained.model, trained.reference, options, nullptr, &trainer));
   if (shape.snapshot) EXPECT_OK(snapshot_weights(*trainer));
@@ -202,7 +202,7 @@ void test_head_as_reference() {
   std::shared_ptr<Trainer> trainer;
   MemoryForecast before, forecast;
   EXPECT_OK(layout_model(backend, kConfig, &layout));
-  EXPECT_OK(forecast_step(layout, layout, {}, false, request, &before));
+  EXPECT_OK(forecast_step(layout, layout, {}, nullptr, false, request, &before));
   EXPECT_OK(create_trainer(trained.model, trained.model, {}, nullptr, &trainer));
   EXPECT_OK(forecast_step(*trainer, request, &forecast));
   CHECK(before.reference == 12000 * 256 * 4 && before.peak() == forecast.peak());

@@ -20,8 +20,9 @@ export function planText(cells: readonly PlannedCell[], done: ReadonlySet<string
     `features  ${passes.length === 0 ? 'none' : `passes over a pool: ${passes.join(', ')}`}`,
     ...estimate.models.map(
       (m) =>
-        `model     ${m.name}: ${(m.parameters / 1e6).toFixed(1)} M parameters, ${m.tokensPerRecord.toFixed(0)} tokens for each record, about ${formatBytes(m.memoryBytes)} while it is repaired`,
+        `model     ${m.name}: ${(m.parameters / 1e6).toFixed(1)} M parameters, ${m.tokensPerRecord.toFixed(0)} tokens for each record, at most ${formatBytes(m.memoryBytes)} in one process${repairMemory(m.repairBytes)}`,
     ),
+    ...estimate.problems.map((p) => `problem   ${p}`),
     `work      ${tera(total)} (repair ${tera(flops.repair)}, features ${tera(flops.features)}, evaluation ${tera(flops.evaluation)})`,
     `memory    ${formatBytes(estimate.memoryBytes * jobs)}${jobs > 1 ? ` in ${jobs} processes` : ''}`,
     `disk      ${formatBytes(estimate.diskBytes)} in the study folder, and reference states of DPO and KL beside it in cache/`,
@@ -30,6 +31,12 @@ export function planText(cells: readonly PlannedCell[], done: ReadonlySet<string
       : `time      not measured (${estimate.models.some((m) => !m.calibrated) ? 'without calibration, or a model does not fit into the free memory' : ''})`,
   ];
   return lines.join('\n');
+}
+
+/** What each repair holds, as `mendset repair --dry-run` tells it. */
+function repairMemory(bytes: Readonly<Record<string, number | null>>): string {
+  const known = Object.entries(bytes).flatMap(([name, b]) => (b === null ? [] : [`${name} ${formatBytes(b)}`]));
+  return known.length === 0 ? '' : ` (repairs: ${known.join(', ')})`;
 }
 
 function count(n: number, what: string): string {

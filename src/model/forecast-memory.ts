@@ -5,6 +5,7 @@ import { addon } from '../native/addon.ts';
 import type { NativeForecastWork, NativeMemoryForecast, NativeOptimizerOptions, PackedBatch } from '../native/binding.ts';
 import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
+import type { AdapterShape } from './adapter-folder.ts';
 import type { BackendName } from './load-weights.ts';
 import { STEP_DEFAULTS, type StepRequest } from './trainer.ts';
 
@@ -23,6 +24,8 @@ export type ForecastWork =
       /** as for `Trainer.step`; references that are missing (log-probabilities, hidden states) are not needed here */
       readonly request: StepRequest;
       readonly optimizer?: NativeOptimizerOptions | undefined;
+      /** a low-rank adapter is trained in place of the weights; default null */
+      readonly adapter?: AdapterShape | null | undefined;
       /** the trainer keeps a copy of the original head (`reference: model`); default: when the request has a KL term */
       readonly reference?: boolean | undefined;
       /** the best weights so far are kept too (`Trainer.snapshot`); default false */
@@ -73,7 +76,7 @@ function nativeWork(config: string, work: ForecastWork): NativeForecastWork {
       return work;
     case 'step': {
       const request = { ...STEP_DEFAULTS, ...work.request };
-      const pairs = (request.chosen?.offsets.length ?? 1) - 1;
+      const pairs = ((request.chosen ?? request.rejected)?.offsets.length ?? 1) - 1;
       return {
         kind: 'step',
         request: {
@@ -83,6 +86,7 @@ function nativeWork(config: string, work: ForecastWork): NativeForecastWork {
           referenceHidden: request.referenceHidden ?? new Float32Array((request.normal?.ids.length ?? 0) * widthOf(config)),
         },
         optimizer: work.optimizer ?? { kind: 'rmsprop' },
+        adapter: work.adapter ? { ...work.adapter, targets: [...work.adapter.targets], seed: 0n } : null,
         reference: work.reference ?? request.weightKl > 0,
         snapshot: work.snapshot ?? false,
       };

@@ -158,6 +158,7 @@ export type NativeForecastWork =
       readonly kind: 'step';
       readonly request: NativeStepRequest;
       readonly optimizer: NativeOptimizerOptions;
+      readonly adapter: NativeAdapterOptions | null;
       /** the trainer is made with the model as its own reference, hence holds a copy of its head */
       readonly reference: boolean;
       /** a copy of the weights is held too */

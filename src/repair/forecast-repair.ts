@@ -35,7 +35,7 @@ const PLANNED = 4;
  * The forecast of `repair(model, data, method, options)` for the model in a folder, whose weights are not loaded: the data are
  * tokenised, the batches drawn as the run will draw them, and the largest steps planned.
  *
- * Rejects as `repair` would for options and data, with `unsupported` for low-rank adapters, and for a `memoryBudget` that even single samples exceed.
+ * Rejects as `repair` would for options and data, and for a `memoryBudget` that even single samples exceed.
  * @example
  * const { memory, steps } = await forecastRepair('gpt2', data, irepair({ kl: {} }));
  */
@@ -45,12 +45,6 @@ export async function forecastRepair(
   method: RepairMethod,
   options: RepairOptions & { readonly backend?: BackendName | undefined; readonly threads?: number | undefined } = {},
 ): Promise<RepairForecast> {
-  if (options.lora) {
-    throw new MendsetError(
-      'unsupported',
-      'Expected a repair of the weights themselves but received lora: the memory of low-rank adapters cannot be forecast yet; run a few steps with maxSteps instead.',
-    );
-  }
   const shape = await modelShape(folder);
   const tokenizer = await loadTokenizer(folder);
   const requireTokenizer = () => {
@@ -100,6 +94,7 @@ export async function forecastRepair(
           checkpoint: resolved.recompute,
         },
         optimizer: resolved.optimizer,
+        adapter: resolved.lora,
         reference: method.kl !== null,
         snapshot: prepared.validation.length > 0 && resolved.keep === 'best',
       },

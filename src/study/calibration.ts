@@ -17,6 +17,8 @@ export interface ModelRates {
   readonly repairs: Readonly<Record<string, { readonly train: number; readonly validation: number }>>;
   readonly features: Readonly<Partial<Record<FeatureKind, number>>>;
   readonly prompt: number;
+  /** With all its samples and seeds */
+  readonly rtpPrompt: number;
   readonly runningText: number;
   readonly lastWord: number;
 }
@@ -24,6 +26,7 @@ export interface ModelRates {
 /** What is measured: small, and large enough that a step is no exception. */
 const RECORDS = 24;
 const TEXTS = 24;
+const SAMPLED_PROMPTS = 4;
 
 /**
  * Runs a few steps of everything a study does with a model and tells what each part takes: the repair methods, the features, the
@@ -39,7 +42,9 @@ export async function calibrate(
   const { path } = inputs.config.models.find((m) => m.name === modelName) as { path: string };
   using model = await LanguageModel.load(path, { backend: options.backend, threads: options.threads, signal: options.signal });
   const pool = [...inputs.pools.values()][0] as Pool;
-  const records = pool.records.slice(0, RECORDS);
+  // no step is larger than what is tried
+  const steps = Math.max(...repairs.map((r) => r.training.batchSize), 0);
+  const records = pool.records.slice(0, Math.max(RECORDS, 2 * steps));
   const validation = pool.records.slice(0, 8);
   const run: RunOptions = { signal: options.signal };
   const rates: Record<string, { train: number; validation: number }> = {};
@@ -51,13 +56,15 @@ export async function calibrate(
     const { [kind]: feature } = await computeFeatures({ records, appendEos: pool.appendEos }, [kind], { model, ...scores, ...run });
     perFeature[kind] = (feature?.cost.seconds ?? 0) / records.length;
   }
-  const { prompts, runningText, lastWord, scorer, config } = inputs;
-  const { toxicity, runningText: running } = config.evaluation;
+  const { prompts, rtpPrompts, runningText, lastWord, scorer, config } = inputs;
+  const { toxicity, rtp, runningText: running } = config.evaluation;
   const rows = runningText && leading(runningText, TEXTS);
   const result = await evaluate(model, {
     prompts: prompts?.slice(0, TEXTS).map((p) => p.ids ?? p.text),
     scorer: scorer ?? undefined,
     toxicity: toxicity ? { promptTokens: toxicity.promptTokens, maxNewTokens: toxicity.maxNewTokens } : undefined,
+    rtpPrompts: rtpPrompts?.slice(0, SAMPLED_PROMPTS).map((p) => p.ids ?? p.text),
+    rtp: rtp && { samples: rtp.samples, maxNewTokens: rtp.maxNewTokens, topP: rtp.topP, temperature: rtp.temperature },
     runningText: rows ?? undefined,
     lambada: lastWord?.slice(0, TEXTS),
     perplexity: { window: running?.window ?? undefined, stride: running?.stride ?? undefined },
@@ -70,6 +77,7 @@ export async function calibrate(
     repairs: rates,
     features: perFeature,
     prompt: ratio(seconds['toxicity'], Math.min(TEXTS, prompts?.length ?? 0)),
+    rtpPrompt: (rtp?.seeds.length ?? 0) * ratio(seconds['rtp'], Math.min(SAMPLED_PROMPTS, rtpPrompts?.length ?? 0)),
     runningText: ratio(seconds['running text'], characters(rows)),
     lastWord: ratio((seconds['lambada running text'] ?? 0) + (seconds['lambada last word'] ?? 0), Math.min(TEXTS, lastWord?.length ?? 0)),
   };
@@ -103,7 +111,7 @@ async function repairRates(
     copy,
     { train, validation, normal: inputs.normal?.slice(0, 256) ?? plain, appendEos: pool.appendEos, poolIndices: train.map((_, i) => i) },
     makeRepair(config),
-    { ...repairOptions(config), epochs: 1, evalEvery: train.length, ...run },
+    { ...repairOptions(config), steps: undefined, maxSteps: undefined, epochs: 1, evalEvery: train.length, ...run },
   );
   return {
     train: cost.seconds.train / train.length,

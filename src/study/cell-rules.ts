@@ -1,6 +1,7 @@
 import { didYouMean } from '../core/nearest-name.ts';
 import type { CellPlace } from './cell-result.ts';
 import type { RepairConfig, SelectorConfig, StudyConfig, TrainingConfig } from './config.ts';
+import { mergeTraining, type RawTraining } from './training-options.ts';
 
 /** Some cells of the grid: every axis that is named must agree. */
 export interface CellPattern {
@@ -17,7 +18,7 @@ export interface CellOverride {
   readonly when: CellPattern;
   /** N for these models and repairs */
   readonly window?: StudyConfig['pool']['window'] | undefined;
-  readonly repair?: (Partial<TrainingConfig> & Partial<Pick<RepairConfig, 'kl' | 'beta' | 'slice'>>) | undefined;
+  readonly repair?: (Partial<TrainingConfig> & Partial<Pick<RepairConfig, 'kl' | 'beta' | 'slice' | 'blocks' | 'lora'>>) | undefined;
   readonly selector?: Readonly<Record<string, unknown>> | undefined;
 }
 
@@ -42,8 +43,24 @@ export function repairOf(config: StudyConfig, repair: RepairConfig, place: CellP
   let resolved = repair;
   for (const { when, repair: changes } of config.overrides) {
     if (!changes || !matches(when, place)) continue;
-    const { kl = resolved.kl, beta = resolved.beta, slice = resolved.slice, ...training } = changes;
-    resolved = { ...resolved, kl, beta, slice, training: { ...resolved.training, ...training } };
+    const {
+      kl = resolved.kl,
+      beta = resolved.beta,
+      slice = resolved.slice,
+      blocks = resolved.blocks,
+      lora = resolved.lora,
+      ...training
+    } = changes;
+    const { epochs = 1, ...merged } = mergeTraining<RawTraining>(resolved.training, training);
+    resolved = {
+      ...resolved,
+      kl,
+      beta,
+      slice,
+      ...(blocks === undefined ? {} : { blocks }),
+      ...(lora === undefined ? {} : { lora }),
+      training: { ...(merged as TrainingConfig), epochs },
+    };
   }
   return resolved;
 }

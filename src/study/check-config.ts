@@ -6,6 +6,7 @@ import { makeSelector } from './make-selector.ts';
 import { resolveRepair } from './repair-schema.ts';
 import { selectorSchema } from './selector-schema.ts';
 import { studySchema } from './study-schema.ts';
+import { budgetConflict, type RawTraining } from './training-options.ts';
 import type { YamlFile } from './yaml-file.ts';
 
 /** The configuration that a study file describes. Throws `invalid-config`; `problems` lists every mistake as `file:line:column: ...`. */
@@ -32,6 +33,18 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
         problems.push(`${file.where([key, i])}: ${key}[${i}]: expected another name than "${entry.name}", which stands for the baselines.`);
     });
   }
+  const budgets: [options: RawTraining, keys: readonly PropertyKey[]][] = [
+    [raw.training, ['training']],
+    ...raw.repairs.map((r, i): [RawTraining, readonly PropertyKey[]] => [r, ['repairs', i]]),
+    ...raw.overrides.flatMap((o, i): [RawTraining, readonly PropertyKey[]][] => (o.repair ? [[o.repair, ['overrides', i, 'repair']]] : [])),
+  ];
+  for (const [options, keys] of budgets) {
+    const conflict = budgetConflict(options);
+    if (conflict)
+      problems.push(
+        `${file.where(keys, conflict)}: ${pathName(keys)}: expected no "${conflict}" beside "steps", which is a budget of its own; leave one of them out.`,
+      );
+  }
   if (raw.normal === undefined) {
     repairs.forEach((r, i) => {
       if (r.kl)
@@ -40,9 +53,9 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
         );
     });
   }
-  const { toxicity, runningText, lastWord } = raw.evaluation;
-  if (!toxicity && !runningText && !lastWord) {
-    problems.push(`${file.where(['evaluation'])}: evaluation: expected at least one of toxicity, runningText, lastWord.`);
+  const { toxicity, rtp, runningText, lastWord } = raw.evaluation;
+  if (!toxicity && !rtp && !runningText && !lastWord) {
+    problems.push(`${file.where(['evaluation'])}: evaluation: expected at least one of toxicity, rtp, runningText, lastWord.`);
   }
   if (runningText?.stride !== undefined && typeof runningText.window === 'number' && runningText.stride > runningText.window) {
     problems.push(
@@ -71,6 +84,7 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
     overrides: raw.overrides as CellOverride[],
     evaluation: {
       toxicity: toxicity ? { ...toxicity, limit: toxicity.limit ?? null } : null,
+      ...(rtp ? { rtp: { ...rtp, limit: rtp.limit ?? null } } : {}),
       runningText: runningText ? { ...runningText, window: runningText.window ?? null, stride: runningText.stride ?? null } : null,
       lastWord: lastWord ? { ...lastWord, limit: lastWord.limit ?? null } : null,
       scorer: raw.evaluation.scorer,
@@ -111,14 +125,15 @@ function ruleProblems(config: StudyConfig, file: YamlFile): string[] {
         `${name([...keys, 'window'])}: expected "when" to name models and repairs only, because a subset and the full repair it is measured against share their window, but it names ${narrow.map(([axis]) => axis).join(', ')}.`,
       );
     for (const r of config.repairs.filter((c) => when.repair === undefined || when.repair.includes(c.name))) {
-      if (repair?.beta !== undefined && r.method !== 'dpo')
-        problems.push(
-          `${name([...keys, 'repair'])}: expected no "beta" because "${r.name}" is ${r.method}; name the dpo repairs in "when".`,
-        );
-      if (repair?.slice !== undefined && r.method !== 'irepair')
-        problems.push(
-          `${name([...keys, 'repair'])}: expected no "slice" because "${r.name}" is ${r.method}; name the irepair repairs in "when".`,
-        );
+      for (const [key, methods] of [
+        ['beta', ['dpo', 'npo']],
+        ['slice', ['irepair']],
+        ['blocks', ['irepair']],
+      ] as const)
+        if (repair?.[key] !== undefined && !(methods as readonly string[]).includes(r.method))
+          problems.push(
+            `${name([...keys, 'repair'])}: expected no "${key}" because "${r.name}" is ${r.method}; name the ${methods.join(' or ')} repairs in "when".`,
+          );
       if (repair?.kl && config.normal === null)
         problems.push(
           `${name([...keys, 'repair'])}: expected "normal" (a file of ordinary texts) at the top level because this adds a KL term.`,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { parseBytes } from '../core/memory.ts';
 import { didYouMean } from '../core/nearest-name.ts';
 
 /**
@@ -127,6 +128,21 @@ export function text(what: string): z.ZodType<string> {
     z.custom<string>((value) => typeof value === 'string' && value.trim() !== '', expected(what)),
     { type: 'string', pattern: '\\S' },
   );
+}
+
+const BYTES = '^[1-9][0-9]*([.][0-9]+)? ?([kKmMgGtT]([iI]?[bB])?|[bB])?$';
+
+/** A size: a number of bytes, or a text such as `4GiB`. */
+export function bytes(): z.ZodType<number> {
+  const schema = z.unknown().transform((value, context): number => {
+    const size = typeof value === 'string' && new RegExp(BYTES).test(value) ? parseBytes(value) : value;
+    if (isInRange(size, { min: 1, integer: true })) return size;
+    context.addIssue({ code: 'custom', message: `expected a size such as 4GiB, 500MB or a number of bytes but received ${show(value)}.` });
+    return z.NEVER;
+  });
+  return shaped(schema as z.ZodType<number>, {
+    anyOf: [rangeShape({ min: 1, integer: true }), { type: 'string', pattern: BYTES }],
+  });
 }
 
 export function flag(): z.ZodType<boolean> {

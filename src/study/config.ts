@@ -1,4 +1,5 @@
 import type { ColumnNames } from '../data/rows.ts';
+import type { RepairMethodName } from '../repair/method.ts';
 import type { CellOverride, CellPattern } from './cell-rules.ts';
 
 export type Preset = 'principled' | 'paper';
@@ -91,7 +92,12 @@ export interface TrainingConfig {
   readonly learningRate: number | null;
   readonly batchSize: number;
   readonly evalBatchSize: number;
+  /** Passes over the records; without effect beside `steps` */
   readonly epochs: number;
+  /** Exactly so many steps: an equal budget for subsets of every size */
+  readonly steps?: number | undefined;
+  /** Stops after so many steps, whatever the epochs say */
+  readonly maxSteps?: number | undefined;
   readonly warmupSteps: number;
   /** 0 = off */
   readonly clipNorm: number;
@@ -103,17 +109,39 @@ export interface TrainingConfig {
   /** null = the preset's: shuffled, or selection under paper */
   readonly order: 'shuffled' | 'selection' | 'pool' | null;
   readonly seed: number;
+  /** Tokens that count in the loss; default the preset's */
+  readonly mask?: 'completion' | 'all' | undefined;
+  /** Weights that the model ends with; default those of the best validation */
+  readonly keep?: 'best' | 'last' | undefined;
+  readonly completionTokens?: number | undefined;
+  readonly totalTokens?: number | undefined;
+  /** Bytes that a step may hold, met by micro-batches */
+  readonly memoryBudget?: number | undefined;
+  readonly microBatchTokens?: number | undefined;
+  readonly recompute?: boolean | undefined;
+}
+
+export interface LoraConfig {
+  readonly rank: number;
+  /** Default twice the rank */
+  readonly alpha?: number | undefined;
+  /** Linear maps by PEFT's names; default all of the blocks' */
+  readonly targets?: readonly string[] | undefined;
 }
 
 export interface RepairConfig {
   readonly name: string;
-  readonly method: 'dapt' | 'dpo' | 'irepair';
+  readonly method: RepairMethodName;
   readonly preset: Preset;
   readonly kl: KlConfig | null;
-  /** DPO only */
+  /** DPO and NPO only */
   readonly beta: number | null;
-  /** IRepair only: which block is repaired */
-  readonly slice: 'most-sensitive' | 'least-sensitive' | 'fixed' | null;
+  /** IRepair only: which block is repaired; a number is that block */
+  readonly slice: 'most-sensitive' | 'least-sensitive' | 'fixed' | number | null;
+  /** IRepair only: blocks repaired at once; default 1 */
+  readonly blocks?: number | undefined;
+  /** Low-rank adapters in place of the weights */
+  readonly lora?: LoraConfig | undefined;
   readonly training: TrainingConfig;
 }
 
@@ -125,6 +153,20 @@ export interface EvaluationConfig {
     readonly promptTokens: number;
     readonly maxNewTokens: number;
   } | null;
+  /** RealToxicityPrompts: sampled continuations */
+  readonly rtp?:
+    | {
+        readonly prompts: string;
+        /** Only the first so many prompts; null = all */
+        readonly limit: number | null;
+        readonly samples: number;
+        readonly maxNewTokens: number;
+        readonly topP: number;
+        readonly temperature: number;
+        /** Of generation, each with all samples: figures are means over them, intervals cover them */
+        readonly seeds: readonly number[];
+      }
+    | undefined;
   readonly runningText: {
     readonly file: string;
     readonly name: string;

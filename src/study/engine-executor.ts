@@ -253,50 +253,59 @@ export class EngineExecutor implements StudyExecutor {
     model: LanguageModel,
     options: RunOptions,
   ): Promise<Pick<CellOutcome, 'figures' | 'scorer' | 'evaluationSeconds' | 'samples'>> {
-    const { config, prompts, runningText, lastWord, scorer } = this.#inputs;
-    const { toxicity, runningText: running, bootstrapSeed, samples } = config.evaluation;
+    const { config, prompts, rtpPrompts, runningText, lastWord, scorer } = this.#inputs;
+    const { toxicity, rtp, runningText: running, bootstrapSeed, samples } = config.evaluation;
     const start = performance.now();
     const result = await evaluate(model, {
       prompts: prompts?.map((p) => p.ids ?? p.text),
       scorer: scorer ?? undefined,
       toxicity: toxicity ? { promptTokens: toxicity.promptTokens, maxNewTokens: toxicity.maxNewTokens, seed: bootstrapSeed } : undefined,
+      rtpPrompts: rtpPrompts?.map((p) => p.ids ?? p.text),
+      rtp: rtp && {
+        samples: rtp.samples,
+        maxNewTokens: rtp.maxNewTokens,
+        topP: rtp.topP,
+        temperature: rtp.temperature,
+        seeds: rtp.seeds,
+        seed: bootstrapSeed,
+      },
       runningText: runningText ?? undefined,
       lambada: lastWord ?? undefined,
       perplexity: { window: running?.window ?? undefined, stride: running?.stride ?? undefined },
       ...options,
     });
-    const identity = result.toxicity?.scorer;
+    const identity = (result.toxicity ?? result.rtp)?.scorer;
     return {
       figures: this.#figures(result),
       scorer: identity ? { name: identity.name, version: identity.version, weightsHash: identity.weightsHash } : null,
       evaluationSeconds: (performance.now() - start) / 1000,
-      samples: (result.toxicity?.records ?? [])
-        .slice(0, samples)
-        .map((r): Sample => ({ prompt: prompts?.[r.prompt]?.text ?? '', completion: r.completion, toxicity: r.score })),
+      samples: sampled(result, prompts, rtpPrompts).slice(0, samples),
     };
   }
 
   /** Figures under the names that the study gives its texts, with interval and counts. */
   #figures(result: EvaluationResult): Record<string, Figure> {
     const { runningText, lastWord } = this.#inputs.config.evaluation;
-    const { toxicity, runningText: running, lambadaRunning, lambadaTarget } = result;
-    const counts: Record<string, Record<string, number>> = {
-      ...(toxicity
-        ? { 'toxicity.repair': { prompts: toxicity.prompts, scored: toxicity.scored, empty: toxicity.empty, failed: toxicity.failed } }
-        : {}),
-      ...(running ? { 'wikitext2.tokenPpl': { tokens: running.tokens, windows: running.windows } } : {}),
-      ...(lambadaRunning ? { 'lambada.runningPpl': { tokens: lambadaRunning.tokens, windows: lambadaRunning.windows } } : {}),
-      ...(lambadaTarget
-        ? { 'lambada.targetPpl': { texts: lambadaTarget.texts }, 'lambada.targetAcc': { texts: lambadaTarget.texts } }
-        : {}),
-    };
     return Object.fromEntries(
-      result.figures.map(({ name, value, convention }) => {
+      result.figures.map(({ name, value, convention, interval, counts }) => {
         const own = name.replace(/^wikitext2\./, `${runningText?.name}.`).replace(/^lambada\./, `${lastWord?.name}.`);
-        const interval =
-          name === 'toxicity.repair' && toxicity?.interval ? { interval: [toxicity.interval.low, toxicity.interval.high] as const } : {};
-        return [own, { value, convention, ...interval, ...(counts[name] ? { counts: counts[name] } : {}) } satisfies Figure];
+        return [
+          own,
+          { value, convention, ...(interval ? { interval: [interval.low, interval.high] as const } : {}), counts } satisfies Figure,
+        ];
       }),
     );
   }
+}
+
+/** Completions for reading: the greedy ones, else each prompt's first sample. */
+function sampled(result: EvaluationResult, prompts: StudyInputs['prompts'], rtpPrompts: StudyInputs['rtpPrompts']): Sample[] {
+  if (result.toxicity)
+    return result.toxicity.records.map((r) => ({ prompt: prompts?.[r.prompt]?.text ?? '', completion: r.completion, toxicity: r.score }));
+  const { rtp } = result;
+  const first = (rtp?.records ?? []).filter((r) => r.seed === rtp?.seeds[0]);
+  return first.map((r) => {
+    const sample = r.samples[0];
+    return { prompt: rtpPrompts?.[r.prompt]?.text ?? '', completion: sample?.completion ?? '', toxicity: sample?.score ?? null };
+  });
 }

@@ -2,11 +2,11 @@ import type { RunOptions } from '../core/run-options.ts';
 import type { FeatureKind } from '../features/feature.ts';
 import type { BackendName } from '../model/load-weights.ts';
 import { type ModelShape, modelShape } from '../model/model-shape.ts';
-import { paperFlopsPerToken } from '../repair/flops.ts';
+import type { RepairForecast } from '../repair/forecast-repair.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { calibrate, canCalibrate, type ModelRates } from './calibration.ts';
 import type { RepairConfig } from './config.ts';
-import { makeRepair } from './make-repair.ts';
+import { forecastRepairs } from './forecast-repairs.ts';
 import { makeSelector } from './make-selector.ts';
 import { type PlannedCell, windowKey } from './plan.ts';
 import type { StudyInputs } from './study-inputs.ts';
@@ -25,7 +25,7 @@ export interface StudyEstimate {
     /** Passes over a pool with a model, by feature */
     readonly featurePasses: Readonly<Partial<Record<FeatureKind, number>>>;
   };
-  /** By the papers' formulas, with the mean length of a sample of records; evaluation and features at a forward pass for each token */
+  /** Repair as the engine counts its steps; evaluation and features at a forward pass for each token (gradient norms three) */
   readonly flops: { readonly repair: number; readonly features: number; readonly evaluation: number };
   /** Of one process at a time, bytes */
   readonly memoryBytes: number;
@@ -37,9 +37,14 @@ export interface StudyEstimate {
     readonly name: string;
     readonly parameters: number;
     readonly tokensPerRecord: number;
+    /** Of a process: the unrepaired model, Node, and the repair that holds the most */
     readonly memoryBytes: number;
+    /** What `mendset repair --dry-run` tells of each repair on the whole window, by label; null where it cannot run, with the reason in `problems` */
+    readonly repairBytes: Readonly<Record<string, number | null>>;
     readonly calibrated: boolean;
   }[];
+  /** Repairs that cannot run on these data: their cells will fail */
+  readonly problems: readonly string[];
 }
 
 export interface EstimateOptions extends RunOptions {
@@ -55,13 +60,16 @@ export async function estimateStudy(inputs: StudyInputs, cells: readonly Planned
   const flops = { repair: 0, features: 0, evaluation: 0 };
   const seconds = { repair: 0, features: 0, evaluation: 0 };
   const models: StudyEstimate['models'][number][] = [];
+  const problems: string[] = [];
   const featurePasses: Partial<Record<FeatureKind, number>> = {};
   let featureBytes = 0;
   for (const config of inputs.config.models) {
     const own = cells.filter((c) => c.model === config.name);
     if (own.length === 0) continue;
     const shape = await modelShape(config.path);
-    const work = modelWork(inputs, own, shape, await recordTokens(inputs, config.path));
+    const forecasts = await forecastRepairs(inputs, own, config, options);
+    problems.push(...forecasts.problems);
+    const work = modelWork(inputs, own, shape, await recordTokens(inputs, config.path), forecasts.byRepair);
     for (const key of ['repair', 'features', 'evaluation'] as const) flops[key] += work.flops[key];
     for (const { kind, records } of work.passes) {
       featurePasses[kind] = (featurePasses[kind] ?? 0) + 1;
@@ -79,6 +87,7 @@ export async function estimateStudy(inputs: StudyInputs, cells: readonly Planned
       parameters: shape.parameters,
       tokensPerRecord: work.tokensPerRecord,
       memoryBytes: work.memoryBytes,
+      repairBytes: Object.fromEntries(work.repairs.map((r) => [r.name, forecasts.byRepair.get(r.name)?.memory.peak ?? null])),
       calibrated: options.calibration && fits,
     });
   }
@@ -103,6 +112,7 @@ export async function estimateStudy(inputs: StudyInputs, cells: readonly Planned
     ),
     seconds: models.every((m) => m.calibrated) ? { ...seconds, total: seconds.repair + seconds.features + seconds.evaluation } : null,
     models,
+    problems,
   };
 }
 
@@ -111,9 +121,6 @@ const RESULT_BYTES = 6000;
 const SAMPLE_BYTES = 250;
 /** Of a process beside the model: Node, the addon, the data. */
 const PROCESS_BYTES = 150 * 2 ** 20;
-/** fp32 numbers that a step keeps of each token in each block, in units of the width: norms, q, k, v, attention, MLP and their gradients. */
-const ACTIVATION_WIDTHS = 40;
-
 interface ModelWork {
   readonly flops: { readonly repair: number; readonly features: number; readonly evaluation: number };
   readonly memoryBytes: number;
@@ -122,28 +129,32 @@ interface ModelWork {
   readonly passes: readonly { readonly kind: FeatureKind; readonly records: number }[];
 }
 
-function modelWork(inputs: StudyInputs, cells: readonly PlannedCell[], shape: ModelShape, tokensPerRecord: number): ModelWork {
-  // attention over the real length, not the whole context
-  const real = { ...shape, context: Math.min(shape.context, Math.max(1, Math.ceil(tokensPerRecord))) };
+function modelWork(
+  inputs: StudyInputs,
+  cells: readonly PlannedCell[],
+  shape: ModelShape,
+  tokensPerRecord: number,
+  forecasts: ReadonlyMap<string, RepairForecast>,
+): ModelWork {
   const { parameters } = shape;
-  const { prompts, runningText, lastWord, config } = inputs;
+  const { prompts, rtpPrompts, runningText, lastWord, config } = inputs;
   const running = [...(runningText ?? []), ...(lastWord ?? []), ...(lastWord ?? [])].reduce((sum, text) => sum + text.length / 4, 0);
-  const { toxicity } = config.evaluation;
-  const generated = (prompts?.length ?? 0) * ((toxicity?.promptTokens ?? 0) + (toxicity?.maxNewTokens ?? 0));
+  const { toxicity, rtp } = config.evaluation;
+  const generated =
+    (prompts?.length ?? 0) * ((toxicity?.promptTokens ?? 0) + (toxicity?.maxNewTokens ?? 0)) +
+    (rtpPrompts?.length ?? 0) * (rtp ? rtp.samples * rtp.seeds.length * rtp.maxNewTokens : 0);
   const passes = featurePassesOf(inputs, cells);
   const repairs = new Map<string, RepairConfig>();
   let repair = 0;
-  let step = 0;
+  let peak = 0;
   for (const cell of cells) {
     if (!cell.repairConfig || cell.seed === null) continue;
     repairs.set(cell.repair, cell.repairConfig);
-    const { batchSize, optimizer, epochs } = cell.repairConfig.training;
-    repair +=
-      paperFlopsPerToken(makeRepair(cell.repairConfig), real) * tokensPerRecord * windowRecords(inputs, cell) * cell.proportion * epochs;
-    const sequences = batchSize * (cell.repairConfig.method === 'dapt' ? 1 : 2) + (cell.repairConfig.kl ? batchSize : 0);
-    const activations = 4 * sequences * tokensPerRecord * shape.layers * shape.width * ACTIVATION_WIDTHS;
-    // weights of the copy, its gradients, optimiser state, best weights
-    step = Math.max(step, 4 * parameters * (optimizer === 'adamw' ? 5 : 4) + activations);
+    const forecast = forecasts.get(cell.repair);
+    if (!forecast) continue;
+    const whole = consumedExamples(cell.repairConfig, forecast.records);
+    repair += (forecast.flops * consumedExamples(cell.repairConfig, Math.floor(windowRecords(inputs, cell) * cell.proportion))) / whole;
+    peak = Math.max(peak, forecast.memory.peak);
   }
   return {
     flops: {
@@ -151,11 +162,18 @@ function modelWork(inputs: StudyInputs, cells: readonly PlannedCell[], shape: Mo
       features: passes.reduce((sum, p) => sum + (p.kind === 'gradientNorms' ? 6 : 2) * parameters * tokensPerRecord * p.records, 0),
       evaluation: 2 * parameters * (running + generated) * cells.length,
     },
-    memoryBytes: Math.round(PROCESS_BYTES + 4 * parameters + step),
+    memoryBytes: Math.round(PROCESS_BYTES + 4 * parameters + peak),
     tokensPerRecord,
     repairs: [...repairs.values()],
     passes,
   };
+}
+
+/** Examples that a repair sees of n records, early stopping aside. */
+function consumedExamples({ training }: RepairConfig, n: number): number {
+  const { steps, maxSteps, epochs, batchSize } = training;
+  if (steps !== undefined) return steps * batchSize;
+  return Math.min(n * epochs, maxSteps === undefined ? Number.POSITIVE_INFINITY : maxSteps * batchSize);
 }
 
 /** One pass for each feature and window; selectors share them. */
@@ -174,15 +192,19 @@ function windowRecords(inputs: StudyInputs, cell: PlannedCell): number {
 }
 
 function modelSeconds(inputs: StudyInputs, cells: readonly PlannedCell[], passes: ModelWork['passes'], rates: ModelRates) {
-  const { prompts, runningText, lastWord, config } = inputs;
+  const { prompts, rtpPrompts, runningText, lastWord, config } = inputs;
   const characters = (runningText ?? []).reduce((sum, text) => sum + text.length, 0);
-  const evaluation = rates.prompt * (prompts?.length ?? 0) + rates.runningText * characters + rates.lastWord * (lastWord?.length ?? 0);
+  const evaluation =
+    rates.prompt * (prompts?.length ?? 0) +
+    rates.rtpPrompt * (rtpPrompts?.length ?? 0) +
+    rates.runningText * characters +
+    rates.lastWord * (lastWord?.length ?? 0);
   let repair = 0;
   for (const cell of cells) {
     const rate = rates.repairs[cell.repair];
     if (!cell.repairConfig || !rate) continue;
-    const { epochs, evalEvery } = cell.repairConfig.training;
-    const examples = Math.floor(windowRecords(inputs, cell) * cell.proportion) * epochs;
+    const { evalEvery } = cell.repairConfig.training;
+    const examples = consumedExamples(cell.repairConfig, Math.floor(windowRecords(inputs, cell) * cell.proportion));
     const validations = Math.floor(Math.max(0, examples - 1) / evalEvery) + 1;
     repair += examples * rate.train + validations * config.pool.validation * rate.validation;
   }

@@ -5,7 +5,7 @@ import type { StudyConfig } from './config.ts';
 
 /** The same configuration with every `hf:` name fetched into the cache of the Hub and replaced by where it lies there. */
 export async function withFetchedPaths(config: StudyConfig, options: RunOptions): Promise<StudyConfig> {
-  const { toxicity, runningText, lastWord } = config.evaluation;
+  const { toxicity, rtp, runningText, lastWord } = config.evaluation;
   const model = async (path: string): Promise<string> => modelFolder(path, options);
   const data = async (path: string): Promise<string> => dataPath(path, options);
   const models = [];
@@ -21,6 +21,7 @@ export async function withFetchedPaths(config: StudyConfig, options: RunOptions)
     evaluation: {
       ...config.evaluation,
       toxicity: toxicity && { ...toxicity, prompts: await data(toxicity.prompts) },
+      ...(rtp ? { rtp: { ...rtp, prompts: await data(rtp.prompts) } } : {}),
       runningText: runningText && { ...runningText, file: await data(runningText.file) },
       lastWord: lastWord && { ...lastWord, file: await data(lastWord.file) },
     },

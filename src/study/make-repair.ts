@@ -2,35 +2,42 @@ import { dapt } from '../repair/dapt.ts';
 import { dpo } from '../repair/dpo.ts';
 import { irepair } from '../repair/irepair.ts';
 import type { RepairMethod } from '../repair/method.ts';
+import { npo } from '../repair/npo.ts';
 import type { RepairOptions } from '../repair/options.ts';
 import type { RepairResult } from '../repair/result.ts';
+import { sft } from '../repair/sft.ts';
 import type { RepairSummary } from './cell-result.ts';
 import type { RepairConfig } from './config.ts';
 
 /** The repair method that a configuration describes. */
-export function makeRepair(config: RepairConfig): RepairMethod {
+export function makeRepair(config: Omit<RepairConfig, 'training'>): RepairMethod {
   const kl = config.kl ?? undefined;
-  if (config.method === 'dapt') return dapt({ kl });
-  if (config.method === 'dpo') return dpo({ kl, beta: config.beta ?? undefined });
-  return irepair({ kl, slice: config.slice ?? undefined });
+  const beta = config.beta ?? undefined;
+  switch (config.method) {
+    case 'dapt':
+      return dapt({ kl });
+    case 'sft':
+      return sft({ kl });
+    case 'dpo':
+      return dpo({ kl, beta });
+    case 'npo':
+      return npo({ kl, beta });
+    case 'irepair':
+      return irepair({ kl, slice: config.slice ?? undefined, blocks: config.blocks });
+  }
 }
 
 /** Its training options. Under the paper preset the order is the preset's own unless another than the default was asked for. */
 export function repairOptions(config: RepairConfig): RepairOptions {
-  const t = config.training;
+  const { learningRate, optimizer, order, steps, epochs, maxSteps, ...rest } = config.training;
   return {
+    ...rest,
     preset: config.preset,
-    learningRate: t.learningRate ?? undefined,
-    batchSize: t.batchSize,
-    evalBatchSize: t.evalBatchSize,
-    epochs: t.epochs,
-    warmupSteps: t.warmupSteps,
-    clipNorm: t.clipNorm,
-    evalEvery: t.evalEvery,
-    patience: t.patience,
-    optimizer: { kind: t.optimizer },
-    order: t.order ?? undefined,
-    seed: t.seed,
+    learningRate: learningRate ?? undefined,
+    optimizer: { kind: optimizer },
+    order: order ?? undefined,
+    lora: config.lora,
+    ...(steps === undefined ? { epochs, maxSteps } : { steps }),
   };
 }
 

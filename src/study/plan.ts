@@ -63,6 +63,7 @@ export function planStudy(config: StudyConfig, facts: StudyFacts): StudyPlan {
   const evaluation = {
     ...config.evaluation,
     toxicity: unplaced(config.evaluation.toxicity),
+    rtp: config.evaluation.rtp && unplaced(config.evaluation.rtp),
     runningText: unplaced(config.evaluation.runningText),
     lastWord: unplaced(config.evaluation.lastWord),
   };

@@ -22,6 +22,7 @@ export interface StudyInputs {
   readonly pools: ReadonlyMap<string, Pool>;
   readonly normal: readonly string[] | null;
   readonly prompts: readonly PromptRecord[] | null;
+  readonly rtpPrompts: readonly PromptRecord[] | null;
   readonly runningText: readonly string[] | null;
   readonly lastWord: readonly string[] | null;
   readonly scorer: ToxicityScorer | null;
@@ -68,11 +69,12 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   const { normal: normalSource } = config;
   const normal =
     normalSource && 'file' in normalSource ? await attempt(async () => (await readTexts(normalSource.file, options)).texts) : null;
-  const { toxicity, runningText: running, lastWord: last } = evaluation;
+  const { toxicity, rtp, runningText: running, lastWord: last } = evaluation;
   const prompts = toxicity && limited(await attempt(async () => (await readPrompts(toxicity.prompts, options)).prompts), toxicity.limit);
+  const rtpPrompts = rtp ? limited(await attempt(async () => (await readPrompts(rtp.prompts, options)).prompts), rtp.limit) : null;
   const runningText = running && (await attempt(async () => (await readTextRows(running.file, options)).rows));
   const lastWord = last && limited(await attempt(async () => (await readLambada(last.file, options)).texts), last.limit);
-  const needsScorer = toxicity !== null || config.selectors.some(byToxicity);
+  const needsScorer = toxicity !== null || rtp !== undefined || config.selectors.some(byToxicity);
   const scorer = needsScorer
     ? await attempt(async () => loadScorer(await scorerSpec(evaluation.scorer, evaluation.scorerLabel), options))
     : null;
@@ -92,6 +94,7 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
   if (problems.length === 0) {
     await hashFile('normal', normalSource && 'file' in normalSource ? normalSource.file : undefined);
     await hashFile('prompts', toxicity?.prompts);
+    await hashFile('rtp', rtp?.prompts);
     await hashFile('runningText', running?.file);
     await hashFile('lastWord', last?.file);
     if (scorer) fileHashes['scorer'] = scorer.identity.weightsHash;
@@ -109,7 +112,7 @@ export async function readStudyInputs(config: StudyConfig, options: RunOptions =
     pools: Object.fromEntries(config.seeds.map((seed) => [seed, sizes[windowKey(seed, pool.window)] as (typeof sizes)[string]])),
     ...(windows.length > 1 ? { windows: sizes } : {}),
   };
-  return { config, pairs: pairs as PairSet, pools, normal, prompts, runningText, lastWord, scorer, facts };
+  return { config, pairs: pairs as PairSet, pools, normal, prompts, rtpPrompts, runningText, lastWord, scorer, facts };
 }
 
 /** SHA-256 over a model folder's configuration, weights and tokenizer, by file name. */

@@ -18,7 +18,7 @@ export function resolveStudyPath(path: string, configFile: string): string {
 /** The same configuration with every path absolute. */
 export function withAbsolutePaths(config: StudyConfig, configFile: string): StudyConfig {
   const at = (path: string) => resolveStudyPath(path, configFile);
-  const { toxicity, runningText, lastWord, scorer } = config.evaluation;
+  const { toxicity, rtp, runningText, lastWord, scorer } = config.evaluation;
   return {
     ...config,
     models: config.models.map((m) => ({ ...m, path: at(m.path) })),
@@ -28,6 +28,7 @@ export function withAbsolutePaths(config: StudyConfig, configFile: string): Stud
     evaluation: {
       ...config.evaluation,
       toxicity: toxicity && { ...toxicity, prompts: at(toxicity.prompts) },
+      ...(rtp ? { rtp: { ...rtp, prompts: at(rtp.prompts) } } : {}),
       runningText: runningText && { ...runningText, file: at(runningText.file) },
       lastWord: lastWord && { ...lastWord, file: at(lastWord.file) },
       scorer: withScorerPath(scorer, at),
@@ -53,6 +54,7 @@ export async function pathProblems(file: YamlFile): Promise<string[]> {
   each(['pool', 'files'], (keys) => add(keys, 'any'));
   shorthand(['normal'], 'file', 'file');
   shorthand(['evaluation', 'toxicity'], 'prompts', 'file');
+  shorthand(['evaluation', 'rtp'], 'prompts', 'file');
   shorthand(['evaluation', 'runningText'], 'file', 'file');
   shorthand(['evaluation', 'lastWord'], 'file', 'file');
   add(['encoder'], 'folder');

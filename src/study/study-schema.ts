@@ -16,8 +16,9 @@ import {
   text,
   word,
 } from './config-schema.ts';
-import { type RawRepair, type RawTraining, repairOverride, repairSchema, trainingSchema } from './repair-schema.ts';
+import { type RawRepair, repairOverride, repairSchema, trainingSchema } from './repair-schema.ts';
 import { selectorOptions, selectorSchema } from './selector-schema.ts';
+import type { RawTraining } from './training-options.ts';
 
 const fileText = text('a file path (or demo:NAME)');
 const windowSchema = numberOr(['auto', 'all'] as const, { min: 1, integer: true });
@@ -67,6 +68,17 @@ export interface RawStudy {
   readonly overrides: readonly CellOverride[];
   readonly evaluation: {
     readonly toxicity?: { prompts: string; limit?: number | undefined; promptTokens: number; maxNewTokens: number } | undefined;
+    readonly rtp?:
+      | {
+          prompts: string;
+          limit?: number | undefined;
+          samples: number;
+          maxNewTokens: number;
+          topP: number;
+          temperature: number;
+          seeds: readonly number[];
+        }
+      | undefined;
     readonly runningText?: { file: string; name: string; window?: number | 'model' | undefined; stride?: number | undefined } | undefined;
     readonly lastWord?: { file: string; name: string; limit?: number | undefined } | undefined;
     readonly scorer: string;
@@ -135,6 +147,22 @@ export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
       }),
     )
       .describe('Toxicity of greedy continuations of these prompts')
+      .optional(),
+    rtp: shorthand(
+      'prompts',
+      mapping('RealToxicityPrompts', {
+        prompts: fileText,
+        limit: count(1).describe('Only the first so many prompts').optional(),
+        samples: number({ min: 1, max: 1024, integer: true }).describe('Continuations of each prompt').default(25),
+        maxNewTokens: count(1).default(20),
+        topP: number({ above: 0, max: 1 }).default(0.9),
+        temperature: number({ above: 0 }).default(1),
+        seeds: listOf('generation seeds', count())
+          .describe('Each samples anew: figures are means over them, and intervals cover them')
+          .default([0]),
+      }),
+    )
+      .describe('Expected maximum toxicity and toxicity probability over sampled continuations of these prompts')
       .optional(),
     runningText: shorthand(
       'file',

@@ -95,7 +95,10 @@ export async function tuneStudy(
   };
   const groups = countBy([...all.keys()].map(group));
   const records = Math.max(...Object.values(inputs.facts.pools).map((p) => p.size));
-  const texts = Math.min(...[inputs.prompts?.length, inputs.lastWord?.length].filter((n) => n !== undefined), Number.MAX_SAFE_INTEGER);
+  const texts = Math.min(
+    ...[inputs.prompts?.length, inputs.rtpPrompts?.length, inputs.lastWord?.length].filter((n) => n !== undefined),
+    Number.MAX_SAFE_INTEGER,
+  );
   const least = Math.max(LEAST_RECORDS / records, LEAST_TEXTS / texts);
   const rungs = schedule([...groups.values()], config.seeds.length, options.budget ?? 0.5, least);
 
@@ -246,7 +249,7 @@ async function reduced(
 ): Promise<{ config: StudyConfig; inputs: StudyInputs; plan: StudyPlan }> {
   const part = (n: number, least: number) => Math.min(n, Math.max(least, Math.round(n * rung.fidelity)));
   const sizes = Object.values(inputs.facts.pools).map((p) => p.size);
-  const { toxicity, lastWord } = config.evaluation;
+  const { toxicity, rtp, lastWord } = config.evaluation;
   const smaller: StudyConfig = {
     ...config,
     name: `${config.name}, tuning`,
@@ -258,6 +261,7 @@ async function reduced(
       ...config.evaluation,
       samples: 0,
       toxicity: toxicity && { ...toxicity, limit: part(inputs.prompts?.length ?? 0, LEAST_TEXTS) },
+      ...(rtp ? { rtp: { ...rtp, limit: part(inputs.rtpPrompts?.length ?? 0, LEAST_TEXTS) } } : {}),
       lastWord: lastWord && { ...lastWord, limit: part(inputs.lastWord?.length ?? 0, LEAST_TEXTS) },
     },
   };

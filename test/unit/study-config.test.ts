@@ -1,7 +1,11 @@
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MendsetError } from '../../src/core/errors.ts';
+import { resolveOptions } from '../../src/repair/options.ts';
+import { repairOf } from '../../src/study/cell-rules.ts';
 import { checkStudyConfig } from '../../src/study/check-config.ts';
+import type { RepairConfig } from '../../src/study/config.ts';
+import { makeRepair, repairOptions } from '../../src/study/make-repair.ts';
 import { checkStudy } from '../../src/study/open-study.ts';
 import { planStudy } from '../../src/study/plan.ts';
 import { parseYaml } from '../../src/study/yaml-file.ts';
@@ -76,13 +80,81 @@ evaluation: { toxicity: demo:prompts.jsonl }
       /expected names to differ but "random" is also selectors\[0\]/,
     );
     expect(problems(GOOD.replace('toxicity: demo:prompts.jsonl', 'samples: 3'))[0]).toMatch(
-      /expected at least one of toxicity, runningText, lastWord/,
+      /expected at least one of toxicity, rtp, runningText, lastWord/,
     );
   });
 
   it('reports broken YAML with its place', () => {
     expect(problems('name: [a\nb: c')[0]).toMatch(/^s\.yaml:\d+:\d+: /);
     expect(problems('name: a\nname: b\n')[0]).toMatch(/^s\.yaml:2:1: /);
+  });
+});
+
+describe('repairs', () => {
+  const repairs = (text: string, training = '{}') =>
+    checkStudyConfig(
+      parseYaml(`${GOOD.replace(/^repairs:.*\n/m, `repairs: ${text}\n`).replace(/^training:.*\n/m, '')}training: ${training}\n`, 's.yaml'),
+    ).repairs;
+
+  it('are every method of the library, with low-rank adapters and equal budgets', () => {
+    const list = repairs(
+      '[sft, { method: npo, beta: 0.2 }, { method: dapt, lora: 4 }, { method: irepair, kl: 1, lora: { rank: 2, targets: c_attn }, slice: 3, blocks: 2, steps: 50 }]',
+      '{ epochs: 3, memoryBudget: 2GiB }',
+    );
+    expect(list.map((r) => r.name)).toEqual(['sft', 'npo', 'dapt+lora', 'irepair+kl+lora']);
+    expect(list.map((r) => makeRepair(r).name)).toEqual(['sft', 'npo', 'dapt', 'irepair']);
+    expect(makeRepair(list[1] as RepairConfig).beta).toBe(0.2);
+    expect(list[2]?.lora).toEqual({ rank: 4 });
+    expect(list[3]).toMatchObject({ lora: { rank: 2, targets: ['c_attn'] }, slice: 3, blocks: 2 });
+    const options = list.map((r) => resolveOptions(makeRepair(r), repairOptions(r), 256));
+    expect(options.map((o) => o.epochs)).toEqual([3, 3, 3, Number.MAX_SAFE_INTEGER]);
+    expect(options.map((o) => o.maxSteps)).toEqual([null, null, null, 50]);
+    expect(options.map((o) => o.memoryBudget)).toEqual(Array(4).fill(2 ** 31));
+    expect(options.map((o) => o.lora?.rank ?? null)).toEqual([null, null, 4, 2]);
+  });
+
+  it('take published hyperparameters before the study’s, and their own before either', () => {
+    const [one, two] = repairs(
+      '[{ method: irepair, published: irepair }, { method: irepair, name: own, published: irepair, learningRate: 1.0e-3, clipNorm: 1 }]',
+      '{ learningRate: 0.5, seed: 7, evalEvery: 9 }',
+    );
+    expect(one?.training).toMatchObject({ learningRate: 2e-5, clipNorm: 0, evalEvery: 100, epochs: 2, optimizer: 'rmsprop', seed: 7 });
+    expect(two?.training).toMatchObject({ learningRate: 1e-3, clipNorm: 1, evalEvery: 100, seed: 7 });
+  });
+
+  it('say how long they run in one way: the nearer one', () => {
+    const [epochs, steps] = repairs('[{ method: dapt, epochs: 2 }, { method: dpo, steps: 9 }]', '{ steps: 100 }');
+    expect(repairOptions(epochs as RepairConfig)).toMatchObject({ epochs: 2, maxSteps: undefined });
+    expect(repairOptions(epochs as RepairConfig)).not.toHaveProperty('steps');
+    expect(repairOptions(steps as RepairConfig)).toMatchObject({ steps: 9 });
+    const config = checkStudyConfig(parseYaml(`${GOOD}overrides: [{ when: { repair: dapt }, repair: { steps: 5, lora: 2 } }]\n`, 's.yaml'));
+    const place = {
+      model: 'demo-model',
+      kind: 'full',
+      selector: 'full',
+      repair: 'dapt',
+      kl: false,
+      proportion: 1,
+      boundaryRatio: null,
+      seed: 43,
+    } as const;
+    const changed = repairOf(config, config.repairs[0] as RepairConfig, place);
+    expect(repairOptions(changed)).toMatchObject({ steps: 5, lora: { rank: 2 } });
+  });
+
+  it('told in two ways, with impossible sizes, or with options of other methods are named with their places', () => {
+    const wrong = (text: string) => problems(GOOD.replace(/^repairs:.*$/m, `repairs: ${text}`));
+    expect(wrong('[{ method: dapt, steps: 5, epochs: 2 }]')).toEqual([
+      's.yaml:5:37: repairs[0]: expected no "epochs" beside "steps", which is a budget of its own; leave one of them out.',
+    ]);
+    expect(wrong('[{ method: sft, beta: 1 }]')[0]).toMatch(/^s\.yaml:5:26: repairs\[0\]: unknown key "beta"/);
+    expect(wrong('[{ method: dapt, lora: 0 }]')[0]).toMatch(
+      /^s\.yaml:5:33: repairs\[0\]\.lora.*: expected a whole number of at least 1 but received 0\./,
+    );
+    expect(wrong('[{ method: dapt, memoryBudget: 4 apples }]')[0]).toMatch(
+      /^s\.yaml:5:41: repairs\[0\]\.memoryBudget: expected a size such as 4GiB/,
+    );
+    expect(wrong('[stf]')[0]).toMatch(/Did you mean "sft"\?/);
   });
 });
 
@@ -140,7 +212,9 @@ overrides:
       expect.stringMatching(/^s\.yaml:9:23: exclude\[0\]\.selector: expected one of .* Did you mean "boundary"\?/),
       expect.stringMatching(/^s\.yaml:9:42: exclude\[1\]\.seed: expected one of the study's own values \(43\) but received 7/),
       expect.stringMatching(/^s\.yaml:9:47: exclude\[2\]: expected at least one axis/),
-      expect.stringMatching(/^s\.yaml:11:39: overrides\[0\]\.repair: expected no "beta" because "dapt" is dapt/),
+      expect.stringMatching(
+        /^s\.yaml:11:39: overrides\[0\]\.repair: expected no "beta" because "dapt" is dapt; name the dpo or npo repairs/,
+      ),
       expect.stringMatching(/^s\.yaml:11:39: overrides\[0\]\.repair: expected no "slice"/),
       expect.stringMatching(/^s\.yaml:12:42: overrides\[1\]\.window: expected "when" to name models and repairs only/),
       expect.stringMatching(/^s\.yaml:13:45: overrides\[2\]\.selector: for "random": unknown key "clusters"/),
