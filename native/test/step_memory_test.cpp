@@ -270,11 +270,11 @@ void test_budget() {
   const Trained trained(backend);
   StepRequest request = trained.request(Loss::dpo, 1);
   MemoryForecast whole, within;
-  EXPECT_OK(forecast_step(layout, layout, {}, false, request, &whole));
+  EXPECT_OK(forecast_step(layout, layout, {}, nullptr, false, request, &whole));
   CHECK(whole.micro_batches == 1);
   const auto forecast = [&](int64_t budget) {
     request.memory_budget = budget;
-    return forecast_step(layout, layout, {}, false, request, &within);
+    return forecast_step(layout, layout, {}, nullptr, false, request, &within);
   };
   EXPECT_OK(forecast(whole.peak() + (int64_t{64} << 20)));
   CHECK(within.micro_batches == 1 && !within.checkpointed);
