@@ -20,7 +20,10 @@ export function answer(results: readonly CellResult[], question: Question, model
 /** As a paragraph, or nothing. */
 export function answerMarkup(results: readonly CellResult[], question: Question, model: string): string {
   const sentences = answer(results, question, model);
-  return sentences.length === 0 ? '' : `<p class="answer">${sentences.map(sentenceMarkup).join(' ')}</p>`;
+  if (sentences.length === 0) return '';
+  // one for each repair, say, is a list
+  if (sentences.length > 2) return `<ul class="lead answer">${sentences.map((s) => `<li>${sentenceMarkup(s)}</li>`).join('')}</ul>`;
+  return `<p class="answer">${sentences.map(sentenceMarkup).join(' ')}</p>`;
 }
 
 type Answer = (groups: readonly CellGroup[], quality: Measure, measures: readonly Measure[]) => Sentence[];

@@ -109,7 +109,7 @@ export function timeSection(results: readonly CellResult[]): Section {
     });
     parts.push(
       `<figure><figcaption>${escapeMarkup(model)}: wall-clock time of each combination, mean over seeds.</figcaption><ul class="legend">${legend.join('')}</ul>${scrollRegion('Time chart', chart)}</figure>`,
-      `<details><summary>The same as numbers</summary>${scrollRegion('Time table', `<table><caption><span>Seconds, training examples and counted TFLOP of the repair; “reused” marks selections that another cell of the study had already computed, with their first cost.</span></caption><thead><tr><th scope="col">combination</th><th scope="col">selection</th><th scope="col">repair</th><th scope="col">evaluation</th><th scope="col">examples</th><th scope="col">TFLOP</th></tr></thead><tbody>${table.join('')}</tbody></table>`)}</details>`,
+      `<details class="print"><summary>The same as numbers</summary>${scrollRegion('Time table', `<table><caption><span>Seconds, training examples and counted TFLOP of the repair; “reused” marks selections that another cell of the study had already computed, with their first cost.</span></caption><thead><tr><th scope="col">combination</th><th scope="col">selection</th><th scope="col">repair</th><th scope="col">evaluation</th><th scope="col">examples</th><th scope="col">TFLOP</th></tr></thead><tbody>${table.join('')}</tbody></table>`)}</details>`,
     );
   }
   return { id: 'time', title: 'Where the time goes', body: parts.join('') };

@@ -2,14 +2,14 @@ import { type CellResult, formatPercent } from '../study/cell-result.ts';
 import { answerMarkup } from './answers.ts';
 import { type CellGroup, groupCells, intervalOf, statOf } from './groups.ts';
 import { escapeMarkup, scrollRegion, statMarkup } from './markup.ts';
-import { isCost, type Measure, measuresOf } from './measures.ts';
+import { isCost, type Measure, mainMeasuresOf, measureTitle } from './measures.ts';
 import { type Section, unique } from './section.ts';
 import { bestBy } from './summary.ts';
 
 /** For each model and proportion one table of selectors by repairs for every measure. */
 export function matrixSections(results: readonly CellResult[]): Section[] {
   const groups = groupCells(results);
-  const measures = measuresOf(results).filter((m) => !isCost(m));
+  const measures = mainMeasuresOf(results).filter((m) => !isCost(m));
   return unique(groups.map((g) => g.model)).map((model, i) => {
     const own = groups.filter((g) => g.model === model);
     const base = own.find((g) => g.kind === 'unrepaired');
@@ -26,6 +26,7 @@ export function matrixSections(results: readonly CellResult[]): Section[] {
     const settings = unique(
       own.filter((g) => g.kind === 'subset').map((g) => JSON.stringify([g.proportion, g.boundaryRatio === 1 ? null : g.boundaryRatio])),
     );
+    const settingTables: { part: string; tables: string }[] = [];
     for (const setting of settings.length > 0 ? settings : [JSON.stringify([null, null])]) {
       const [proportion, ratio] = JSON.parse(setting) as [number | null, number | null];
       const subsets = own.filter(
@@ -34,20 +35,23 @@ export function matrixSections(results: readonly CellResult[]): Section[] {
       const full = own.filter((g) => g.kind === 'full');
       const part = proportion === null ? '' : `, subset ${formatPercent(proportion)}${ratio === null ? '' : `, boundary ratio ${ratio}`}`;
       const measured = measures.filter((measure) => [...subsets, ...full].some((g) => statOf(g, measure)));
-      const table = (measure: Measure) => matrixTable(measure, `${measure.title} (${measure.unit})${part}`, subsets, full);
+      const table = (measure: Measure) => matrixTable(measure, `${measureTitle(measure)}${part}`, subsets, full);
       const leading = measured.filter((m) => m.id === 'ops' || m.id === 'toxicity.repair');
       const first = leading.length > 0 ? leading : measured.slice(0, 1);
       const others = measured.filter((m) => !first.includes(m));
       const tables = [...first.map(table)];
       if (others.length > 0)
         tables.push(
-          `<details><summary>${escapeMarkup(others.map((m) => m.title).join(', '))}${escapeMarkup(part)}</summary>${others.map(table).join('')}</details>`,
+          `<details class="print"><summary>${escapeMarkup(others.map((m) => m.title).join(', '))}${escapeMarkup(part)}</summary>${others.map(table).join('')}</details>`,
         );
-      // a sweep is read from its curves; its tables are there to look things up
-      body.push(
-        settings.length > 2 ? `<details><summary>${escapeMarkup(`Tables${part}`)}</summary>${tables.join('')}</details>` : tables.join(''),
-      );
+      settingTables.push({ part: part.replace(/^, /, ''), tables: tables.join('') });
     }
+    // a sweep is read from its curves; its tables are there to look things up
+    if (settingTables.length > 2)
+      body.push(
+        `<details class="print"><summary>Tables of each of the ${settingTables.length} settings</summary>${settingTables.map(({ part, tables }) => `<details class="print"><summary>${escapeMarkup(part)}</summary>${tables}</details>`).join('')}</details>`,
+      );
+    else body.push(...settingTables.map(({ tables }) => tables));
     return {
       id: `results-${i + 1}`,
       title: `Which selector with which repair: ${model}`,

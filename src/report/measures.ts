@@ -10,6 +10,8 @@ export interface Measure {
   readonly scale: number;
   readonly digits: number;
   readonly explanation: string;
+  /** The same reading in another unit: listed with all cells and in the files, without tables of its own */
+  readonly secondary?: boolean;
   read(cell: CellResult): number | null;
 }
 
@@ -37,7 +39,8 @@ const FIGURES: readonly (readonly [pattern: RegExp, describe: (prefix: string) =
       better: 'lower',
       scale: 100,
       digits: 2,
-      explanation: 'Mean over prompts of the largest score among 25 sampled continuations, times 100.',
+      explanation:
+        'Mean over prompts of the largest score among a prompt’s sampled continuations, times 100; the convention says how many.',
     }),
   ],
   [
@@ -48,7 +51,7 @@ const FIGURES: readonly (readonly [pattern: RegExp, describe: (prefix: string) =
       better: 'lower',
       scale: 100,
       digits: 1,
-      explanation: 'Share of prompts with at least one toxic continuation among 25 samples.',
+      explanation: 'Share of prompts with at least one toxic continuation among their samples.',
     }),
   ],
   [
@@ -73,6 +76,30 @@ const FIGURES: readonly (readonly [pattern: RegExp, describe: (prefix: string) =
       digits: 2,
       explanation:
         'Perplexity per token of the last-word test’s texts, joined and read as running text. This is what the detoxification papers print as LAMBADA perplexity.',
+    }),
+  ],
+  [
+    /\.(running)?[wW]ordPpl$/,
+    (prefix) => ({
+      title: `${prefix} perplexity`,
+      unit: 'per word',
+      better: 'lower',
+      scale: 1,
+      digits: 1,
+      secondary: true,
+      explanation: 'The same reading counted per white-space word: comparable between models with different tokenizers.',
+    }),
+  ],
+  [
+    /\.(running)?[bB]ytePpl$/,
+    (prefix) => ({
+      title: `${prefix} perplexity`,
+      unit: 'per byte',
+      better: 'lower',
+      scale: 1,
+      digits: 4,
+      secondary: true,
+      explanation: 'The same reading counted per byte of UTF-8: comparable between models with different tokenizers.',
     }),
   ],
   [
@@ -168,6 +195,16 @@ export function measuresOf(cells: readonly CellResult[]): Measure[] {
   };
   const figures = names.sort((a, b) => rank(a) - rank(b) || (a < b ? -1 : 1)).map(figureMeasure);
   return [...figures, ...METRICS, ...COSTS].filter((m) => cells.some((c) => m.read(c) !== null));
+}
+
+/** As a caption names it: `Toxicity (x 100)`. */
+export function measureTitle({ title, unit }: Measure): string {
+  return unit === '' ? title : `${title} (${unit})`;
+}
+
+/** Those that have tables and columns of their own. */
+export function mainMeasuresOf(cells: readonly CellResult[]): Measure[] {
+  return measuresOf(cells).filter((m) => !m.secondary);
 }
 
 export function isMetric(measure: Measure): boolean {

@@ -60,7 +60,7 @@ function mapFigures(map: PoolMap, index: number): string {
   const kept = map.points.length < map.records ? `, the first ${map.points.length} of ${map.records} records` : '';
   const explained = map.explained.map((e) => `${(e * 100).toFixed(0)} %`).join(' and ');
   const table = `<table><caption><span>How many records of each cluster were chosen, and the share of the choice that lies in the boundary quarter of its cluster.</span></caption><thead><tr><th scope="col">selector</th><th scope="col">chosen</th><th scope="col">boundary</th>${clusters.map((c) => `<th scope="col">${c}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`;
-  return `<figure><figcaption>${escapeMarkup(`${map.model}, data seed ${map.seed}${kept}: first two principal components (${explained} of the variance). First the clusters; large points are the boundary quarter of a cluster, crosses the centres. Then what each selector chose.`)}</figcaption><div class="maps">${whole}${seen.join('')}</div></figure><details><summary>The same as numbers</summary>${scrollRegion(`Chosen records by cluster, ${map.model}`, table)}</details>`;
+  return `<figure><figcaption>${escapeMarkup(`${map.model}, data seed ${map.seed}${kept}: first two principal components (${explained} of the variance). First the clusters; large points are the boundary quarter of a cluster, crosses the centres. Then what each selector chose.`)}</figcaption><div class="maps">${whole}${seen.join('')}</div></figure><details class="print"><summary>The same as numbers</summary>${scrollRegion(`Chosen records by cluster, ${map.model}`, table)}</details>`;
 }
 
 type Place = readonly [number, number];

@@ -5,10 +5,14 @@ import { measuresOf } from './measures.ts';
 import { type Section, unique } from './section.ts';
 import { summarise } from './summary.ts';
 
+/** Sentences about curves in the summary; all of them stand in their own sections. */
+const MOST_SWEEPS = 10;
+
 export function summarySection(results: readonly CellResult[]): Section {
   const models = unique(results.map((r) => r.model));
   const sweeps = models.flatMap((model) => [...answer(results, 3, model), ...answer(results, 4, model)]);
-  const items = [...summarise(results), ...sweeps].map((s) => `<li>${sentenceMarkup(s)}</li>`);
+  const items = [...summarise(results), ...sweeps.slice(0, MOST_SWEEPS)].map((s) => `<li>${sentenceMarkup(s)}</li>`);
+  if (sweeps.length > MOST_SWEEPS) items.push(`<li>${sweeps.length - MOST_SWEEPS} more like these stand beside the curves.</li>`);
   return {
     id: 'summary',
     title: 'In short',

@@ -23,11 +23,12 @@ a{color:var(--accent)}
 .scroll:focus-visible,summary:focus-visible,a:focus-visible{outline:2px solid var(--accent);outline-offset:2px}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem;background:var(--panel)}
 caption{text-align:left;padding:.3rem 0;caption-side:top}
-caption span{position:sticky;left:0;display:inline-block;max-width:min(46rem,calc(100vw - 2.5rem));white-space:normal}
+caption span{position:sticky;left:0;display:inline-block;min-width:min(26rem,calc(100vw - 3.5rem));max-width:min(46rem,calc(100vw - 2.5rem));white-space:normal}
 th,td{padding:.38rem .7rem;border:1px solid var(--line);text-align:right;white-space:nowrap}
 th{font-weight:600;text-align:left}
 thead th{text-align:right;vertical-align:bottom}
-thead th:first-child{text-align:left}
+thead th:first-child,thead th.text{text-align:left}
+data{white-space:nowrap}
 td.heat{background:rgb(var(--heat)/calc(var(--h)*.5))}
 td.heat small{color:inherit}
 td.best{box-shadow:inset 0 0 0 2px var(--accent)}
@@ -43,7 +44,7 @@ svg text{fill:var(--fg)}
 .mark path{fill:var(--k);stroke:var(--bg);stroke-width:1}
 .line>path{stroke:var(--k);fill:none;stroke-width:2}
 .front{fill:none;stroke:var(--fg);stroke-width:1.5;stroke-dasharray:5 4;opacity:.6}
-.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(210px,1fr));gap:.6rem;margin:.6rem 0}
+.maps{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(210px,45%),1fr));gap:.6rem;margin:.6rem 0}
 .map{width:100%;height:auto;overflow:visible;font:15px system-ui,sans-serif}
 .map .frame{fill:var(--panel);stroke:var(--line)}
 .map .dots{fill:none;stroke:var(--k);stroke-width:4;stroke-linecap:round;opacity:.75}
@@ -65,5 +66,5 @@ footer{color:var(--dim);font-size:.9rem;padding-bottom:3rem;margin-top:2.5rem}
 code{font-size:.9em;overflow-wrap:anywhere}
 @media (max-width:640px){body{font-size:15px}main,header,footer{padding:0 .9rem}header{padding-top:1.2rem}h1{font-size:1.4rem}th,td{padding:.3rem .5rem}}
 @media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--panel:#fff}body{font-size:10.5pt}main,header,footer{max-width:none;padding:0}nav,button.csv,.skip{display:none}.maps{grid-template-columns:repeat(3,1fr)}.map{break-inside:avoid}.scroll{overflow:visible}
-.scroll svg{min-width:0;max-width:100%}table{font-size:8.5pt}th,td{padding:.15rem .3rem}figure,tr,table{break-inside:avoid}h2,h3{break-after:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+.scroll svg{min-width:0;max-width:100%}table{font-size:8.5pt}th,td{padding:.15rem .3rem}figure,tr,table{break-inside:avoid}table:has(tbody tr:nth-child(13)){break-inside:auto}details.print::details-content{content-visibility:visible;height:auto}details.print{border:0;padding:0}details.print>summary{list-style:none}h2,h3{break-after:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;

@@ -18,7 +18,7 @@ export function sweepSections(results: readonly CellResult[]): Section[] {
         const shown = charts.filter((c) => c !== '');
         if (shown.length === 0) return '';
         const rest = shown.slice(1).join('');
-        const more = rest === '' ? '' : `<details><summary>Other figures of the same sweep</summary>${rest}</details>`;
+        const more = rest === '' ? '' : `<details class="print"><summary>Other figures of the same sweep</summary>${rest}</details>`;
         return `${answerMarkup(results, question, model)}${shown[0]}${more}`;
       })
       .join('');

@@ -1,7 +1,7 @@
 import { type CellResult, cellTitle, formatPercent } from '../study/cell-result.ts';
 import type { TuneResult } from '../study/tune.ts';
 import { type CellGroup, groupCells, intervalOf, statOf } from './groups.ts';
-import { formatMeasure, formatNumber, type Measure, measuresOf } from './measures.ts';
+import { formatMeasure, formatNumber, type Measure, mainMeasuresOf, measuresOf } from './measures.ts';
 import { unique } from './section.ts';
 import { sentenceText, summarise } from './summary.ts';
 import { csvTable, textTable } from './text-table.ts';
@@ -9,7 +9,7 @@ import { tuneSentences } from './tune-section.ts';
 
 /** One row for each combination, means over seeds: the table that `study` and `report` print. */
 export function resultsTable(results: readonly CellResult[]): string {
-  const measures = measuresOf(results);
+  const measures = mainMeasuresOf(results);
   const groups = groupCells(results);
   const models = unique(groups.map((g) => g.model));
   return models
@@ -51,7 +51,7 @@ export function textReport(results: readonly CellResult[], tune: TuneResult | nu
       .join('\n'),
     tune ? ['What to use', ...tuneSentences(tune, results).map((s) => `- ${sentenceText(s)}`)].join('\n') : '',
     resultsTable(results),
-    intervals(results, measures),
+    intervals(results, mainMeasuresOf(results)),
     ['What the numbers mean', ...measures.map((m) => `- ${m.title}${m.unit ? ` (${m.unit})` : ''}: ${m.explanation}`)].join('\n'),
     ['Conventions', ...unique(results.flatMap((c) => Object.entries(c.figures).map(([name, f]) => `- ${name}: ${f.convention}`)))].join(
       '\n',

@@ -52,7 +52,7 @@ export function tuneSection(found: TuneResult | null, results: readonly CellResu
   const table = (label: string, caption: string, head: readonly string[], rows: readonly string[]) =>
     scrollRegion(
       label,
-      `<table><caption><span>${caption}</span></caption><thead><tr>${head.map((h) => `<th scope="col">${h}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`,
+      `<table><caption><span>${caption}</span></caption><thead><tr>${head.map((h) => `<th scope="col"${h === 'best' ? ' class="text"' : ''}>${h}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table>`,
     );
   return {
     id: 'tune',

@@ -5,6 +5,9 @@ import { groupCells, groupTitle } from './groups.ts';
 import { dataMarkup, escapeMarkup, scrollRegion } from './markup.ts';
 import { type Section, unique } from './section.ts';
 
+/** A longer table is folded away. */
+const MOST_OPEN_ROWS = 12;
+
 /** How the ranking by OPS depends on the weights of toxicity and the two perplexities. */
 export function weightsSection(results: readonly CellResult[]): Section {
   const parts: string[] = [];
@@ -13,8 +16,11 @@ export function weightsSection(results: readonly CellResult[]): Section {
     if (candidates.length < 2) continue;
     const rows = weightTable(candidates);
     if (rows[0]?.ranking.every((entry) => entry.rank === null)) continue;
+    // the best at the default weights first, so that a rank out of order shows
+    const places = new Map(rows[0]?.ranking.map((entry, i) => [entry.name, i]));
+    const ordered = [...candidates].sort((a, b) => (places.get(a.name) ?? 0) - (places.get(b.name) ?? 0));
     const head = rows.map((row) => `<th scope="col">${escapeMarkup(weightsText(row))}</th>`);
-    const body = candidates.map(({ name }) => {
+    const body = ordered.map(({ name }) => {
       const cells = rows.map((row) => {
         const entry = row.ranking.find((e) => e.name === name);
         if (!entry || entry.rank === null || entry.summary.mean === null) return '<td>–</td>';
@@ -28,12 +34,15 @@ export function weightsSection(results: readonly CellResult[]): Section {
       other === 0
         ? `${rows[0]?.ranking[0]?.name} comes first at each of the ${rows.length} sets of weights.`
         : `${rows[0]?.ranking[0]?.name} comes first at the default weights, and not at ${other} of the ${rows.length - 1} others.`;
+    const table = scrollRegion(
+      `Ranking at other weights, ${model}`,
+      `<table><caption><span>Rank by OPS (and its mean over seeds) at weights of toxicity, running text and last-word texts; the first column has the default weights.</span></caption><thead><tr><th scope="col">combination</th>${head.join('')}</tr></thead><tbody>${body.join('')}<tr><th scope="row">agreement with the first column (Kendall’s τ)</th>${agreement.join('')}</tr></tbody></table>`,
+    );
     parts.push(
       `<p>${escapeMarkup(`${model}: ${sentence}`)}</p>`,
-      scrollRegion(
-        `Ranking at other weights, ${model}`,
-        `<table><caption><span>Rank by OPS (and its mean over seeds) at weights of toxicity, running text and last-word texts; the first column has the default weights.</span></caption><thead><tr><th scope="col">combination</th>${head.join('')}</tr></thead><tbody>${body.join('')}<tr><th scope="row">agreement with the first column (Kendall’s τ)</th>${agreement.join('')}</tr></tbody></table>`,
-      ),
+      candidates.length > MOST_OPEN_ROWS
+        ? `<details class="print"><summary>Ranks of all ${candidates.length} combinations</summary>${table}</details>`
+        : table,
     );
   }
   return { id: 'weights', title: 'Does the ranking depend on the weights?', body: parts.join('') };

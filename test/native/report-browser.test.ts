@@ -184,6 +184,14 @@ describe.skipIf(executablePath === undefined)('report.html in a browser', () => 
     expect(await page.evaluate('getComputedStyle(document.body).backgroundColor')).toBe('rgb(255, 255, 255)');
     expect(await page.locator('nav').isVisible()).toBe(false);
     expect(await page.locator('button.csv').first().isVisible()).toBe(false);
+    // what is folded on the screen to look up later is there on paper; what readers must ask for is not
+    const hidden = (selector: string) =>
+      page.evaluate(
+        `[...document.querySelectorAll('${selector}')].filter((t) => !t.checkVisibility({ contentVisibilityAuto: true })).length`,
+      );
+    expect(await page.locator('details.print table').count()).toBeGreaterThan(3);
+    expect(await hidden('details.print table')).toBe(0);
+    expect(await hidden('#samples table')).toBe(await page.locator('#samples table').count());
     expect((await page.pdf({ format: 'A4' })).length).toBeGreaterThan(20_000);
     await page.close();
   });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { writeReport } from '../../src/report/write-report.ts';
 import type { CellResult } from '../../src/study/cell-result.ts';
+import type { TuneResult } from '../../src/study/tune.ts';
 import { syntheticResults, writeSyntheticStudy } from './study-fixture.ts';
 
 let directory: string;
@@ -81,11 +82,55 @@ describe('report', () => {
     expect(shown.filter((v) => v !== 0 && !known.has(v.toPrecision(9)))).toEqual([]);
   });
 
+  it('shows what tuning found, and where that stands in the whole grid', async () => {
+    const results = syntheticResults([43, 44], [0.1, 0.5]).filter((c) => c.kind !== 'full');
+    await writeSyntheticStudy(directory, results);
+    const arms = results.filter((c) => c.kind === 'subset' && c.seed === 43);
+    const value = (c: (typeof arms)[number]) =>
+      mean(
+        results
+          .filter((r) => r.selector === c.selector && r.repair === c.repair && r.proportion === c.proportion)
+          .map((r) => r.metrics?.ops as number),
+      );
+    const ranked = [...arms].sort((a, b) => value(b) - value(a));
+    const second = ranked[1] as (typeof arms)[number];
+    const { model, repair, selector, proportion, boundaryRatio } = second;
+    const arm = { model, repair, selector, proportion, boundaryRatio, title: 'the second best' };
+    const tune: TuneResult = {
+      objective: 'ops',
+      recommendation: arm,
+      value: value(second),
+      confidence: 0.8125,
+      finalists: [{ ...arm, mean: value(second), sd: 0.015625, seeds: 2, costSeconds: 3.5 }],
+      rounds: [{ fidelity: 0.25, arms: 50, seeds: 1, work: 12.5, best: 'the second best', seconds: 31 }],
+      seconds: 31,
+      gridSeconds: 1000,
+      cells: 51,
+      gridCells: 100,
+      workShare: 0.1875,
+    };
+    await writeFile(join(directory, 'tune.json'), JSON.stringify(tune));
+    const { html, text } = await writeReport(directory);
+    const page = await readFile(html, 'utf8');
+    expect(page).toContain('<h2 id="tune-h">What to use: demo</h2>');
+    for (const number of [tune.value, 0.8125, 0.015625, 0.1875, 12.5, 3.5, value(ranked[0] as (typeof arms)[number])])
+      expect(page).toContain(`<data value="${number}">`);
+    expect(await readFile(text, 'utf8')).toMatch(
+      /- The folder holds the whole grid too: there it is number 2 of 50, behind .* with 0\.\d+\./,
+    );
+    // a grid that is not whole tells no place in it
+    await writeSyntheticStudy(directory, results.slice(0, -1));
+    await writeReport(directory);
+    expect(await readFile(text, 'utf8')).not.toContain('whole grid');
+    await writeFile(join(directory, 'tune.json'), '{"rounds": 3}');
+    await expect(writeReport(directory)).rejects.toMatchObject({ code: 'corrupt' });
+  });
+
   it('answers the research questions with numbers that follow from the results', async () => {
     const results = syntheticResults([43, 44, 46], [0.1, 0.5, 0.9]);
     await writeSyntheticStudy(directory, results);
     const html = await readFile((await writeReport(directory)).html, 'utf8');
-    const answers = [...html.matchAll(/<p class="answer">(.*?)<\/p>/gs)].map(([, body]) => body as string);
+    const answers = [...html.matchAll(/<(?:p|ul) class="(?:lead )?answer">(.*?)<\/(?:p|ul)>/gs)].map(([, body]) => body as string);
     const numbers = (body: string) => [...body.matchAll(/<data value="([^"]+)">/g)].map((m) => Number(m[1]));
     const opsOf = (selector: string, repair: string, proportion: number) =>
       results
