@@ -98,8 +98,10 @@ export { type HerdingOptions, type HerdingRule, herding } from './select/herding
 export { type KCenterOptions, kCenter } from './select/k-center.ts';
 export { type KCenterGreedyOptions, type KCenterGreedyResult, kCenterGreedy } from './select/k-center-greedy.ts';
 export { type KMeansOptions, type KMeansResult, kMeans } from './select/k-means.ts';
+export { type MiniBatchKMeansOptions, type MiniBatchKMeansResult, miniBatchKMeans } from './select/mini-batch-k-means.ts';
 export { type ModerateBy, type ModerateFeature, type ModerateOptions, moderate } from './select/moderate.ts';
 export { type NearDuplicatesOptions, type NearDuplicatesResult, nearDuplicates } from './select/near-duplicates.ts';
+export { type NearestCentroidsOptions, type NearestCentroidsResult, nearestCentroids } from './select/nearest-centroids.ts';
 export {
   type Metric,
   type NearestNeighboursOptions,

@@ -6,8 +6,10 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "addon/environment.h"
 #include "addon/node.h"
 #include "backend/backend.h"
 #include "core/status.h"
@@ -57,6 +59,19 @@ template <typename Array, typename T>
 Array copied(Napi::Env env, const std::vector<T>& values) {
   Array array = Array::New(env, values.size());
   std::transform(values.begin(), values.end(), array.Data(), [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
+  return array;
+}
+
+// The same for an array of a task's result, which lives as long as the task: a large one is filled beside the event loop, before
+// TaskObject::result hands it out.
+template <typename Array, typename T>
+Array fetched(Napi::Env env, const std::vector<T>& values) {
+  static_assert(std::is_same_v<T, std::remove_pointer_t<decltype(std::declval<Array>().Data())>>);
+  constexpr size_t kLarge = size_t{1} << 20;  // bytes, some 0.3 ms
+  const size_t bytes = values.size() * sizeof(T);
+  if (bytes < kLarge) return copied<Array>(env, values);
+  Array array = Array::New(env, values.size());
+  Environment::of(env).copies.push_back({array.Data(), values.data(), bytes});
   return array;
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "addon/node.h"
 #include "backend/backend.h"
@@ -21,6 +22,13 @@ struct Environment {
   bool stepping = false;
   // The backend whose operations are timed, or none.
   std::shared_ptr<Backend> profiled;
+  // Large arrays of the result that is being described: see `fetched` and TaskObject::result.
+  struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+  };
+  std::vector<Copy> copies;
 
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 

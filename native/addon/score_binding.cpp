@@ -8,7 +8,6 @@
 #include "select/ccs.h"
 #include "select/memory_estimate.h"
 #include "select/permutation.h"
-#include "select/ranked_groups.h"
 #include "select/top_scores.h"
 
 namespace mendset::addon {
@@ -38,7 +37,7 @@ Napi::Value ccs_result(Napi::Env env, const CcsResult& result) {
   out.Set("finite", static_cast<double>(result.finite));
   out.Set("removed", static_cast<double>(result.removed));
   out.Set("quotas", copied<Napi::Int32Array>(env, result.quotas));
-  out.Set("indices", copied<Napi::Int32Array>(env, result.indices));
+  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
   return out;
 }
 
@@ -67,7 +66,7 @@ Napi::Value top_scores_result(Napi::Env env, const TopScoresResult& result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("firstBad", static_cast<double>(result.first_bad));
   out.Set("finite", static_cast<double>(result.finite));
-  out.Set("indices", copied<Napi::Int32Array>(env, result.indices));
+  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
   return out;
 }
 
@@ -102,7 +101,7 @@ Napi::Value permutation(const Napi::CallbackInfo& info) {
     return env.Undefined();
   }
   const PermutationPrefix* const finished = task.get();
-  return TaskObject::create(env, std::move(task), {}, [finished](Napi::Env e) { return copied<Napi::Int32Array>(e, finished->result()); });
+  return TaskObject::create(env, std::move(task), {}, [finished](Napi::Env e) { return fetched<Napi::Int32Array>(e, finished->result()); });
 }
 
 // kind, n, d, k
@@ -118,26 +117,12 @@ Napi::Value memory(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, bytes);
 }
 
-// values, labels, ranked (out), ends (out)
-Napi::Value ranks_within(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Pins pins;
-  std::span<double> values;
-  std::span<int32_t> labels, ranked, ends;
-  if (read_array(info[0], "values", -1, pins, &values) && read_array(info[1], "labels", -1, pins, &labels) && read_array(info[2], "ranked", -1, pins, &ranked) &&
-      read_array(info[3], "ends", -1, pins, &ends)) {
-    succeeded(env, rank_groups(values, labels, ranked, ends));
-  }
-  return env.Undefined();
-}
-
 }  // namespace
 
 void register_scores(Napi::Env env, Napi::Object exports) {
   exports.Set("ccsTask", Napi::Function::New<ccs>(env, "ccsTask"));
   exports.Set("topScoresTask", Napi::Function::New<top_scores>(env, "topScoresTask"));
   exports.Set("permutationTask", Napi::Function::New<permutation>(env, "permutationTask"));
-  exports.Set("rankGroups", Napi::Function::New<ranks_within>(env, "rankGroups"));
   exports.Set("selectionMemory", Napi::Function::New<memory>(env, "selectionMemory"));
 }
 

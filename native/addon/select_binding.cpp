@@ -69,16 +69,16 @@ Napi::Value k_means_result(Napi::Env env, const KMeansResult& result) {
   out.Set("stop", result.stop == KMeansStop::labels_stable ? "labels-stable" : "iteration-limit");
   out.Set("inertia", result.inertia);
   out.Set("inertiaPerIteration", copied<Napi::Float64Array>(env, result.inertia_per_iteration));
-  out.Set("centroids", copied<Napi::Float64Array>(env, result.centroids));
+  out.Set("centroids", fetched<Napi::Float64Array>(env, result.centroids));
   out.Set("sizes", copied<Napi::Int32Array>(env, result.sizes));
-  out.Set("labels", copied<Napi::Int32Array>(env, result.labels));
-  out.Set("ownDistance", copied<Napi::Float64Array>(env, result.own_distance));
+  out.Set("labels", fetched<Napi::Int32Array>(env, result.labels));
+  out.Set("ownDistance", fetched<Napi::Float64Array>(env, result.own_distance));
   out.Set("refilled", static_cast<double>(result.refilled));
   out.Set("pairs", static_cast<double>(result.pairs));
   out.Set("filteredPairs", static_cast<double>(result.filtered));
   out.Set("computedDistances", static_cast<double>(result.distances));
-  out.Set("secondLabels", copied<Napi::Int32Array>(env, result.second_labels));
-  out.Set("secondDistance", copied<Napi::Float64Array>(env, result.second_distance));
+  out.Set("secondLabels", fetched<Napi::Int32Array>(env, result.second_labels));
+  out.Set("secondDistance", fetched<Napi::Float64Array>(env, result.second_distance));
   return out;
 }
 
@@ -104,7 +104,8 @@ Napi::Value k_means(const Napi::CallbackInfo& info) {
       !read_integer(asked.Get("maxIterations"), "maxIterations", 0, kLargestCount, &options.max_iterations) ||
       !read_integer(asked.Get("restarts"), "restarts", 1, kLargestCount, &options.restarts) || !read_uint64(asked.Get("seed"), "seed", &options.seed) ||
       !read_start(asked.Get("start"), &options.start) || !read_optional_boolean(asked, "spherical", &options.spherical) ||
-      !read_optional_boolean(asked, "prune", &options.prune) || !read_optional_boolean(asked, "wantSecond", &options.want_second)) {
+      !read_optional_boolean(asked, "prune", &options.prune) || !read_optional_boolean(asked, "wantSecond", &options.want_second) ||
+      !read_optional_boolean(asked, "renumber", &options.renumber)) {
     return info.Env().Undefined();
   }
   const Napi::Value centroids = asked.Get("centroids");
@@ -141,7 +142,7 @@ Napi::Value k_center_result(Napi::Env env, const KCenterResult& result, bool wan
   out.Set("coverages", copied<Napi::Float64Array>(env, result.coverages));
   out.Set("coverage", result.coverage);
   if (want_nearest) {
-    out.Set("nearest", copied<Napi::Int32Array>(env, result.nearest));
+    out.Set("nearest", fetched<Napi::Int32Array>(env, result.nearest));
   } else {
     out.Set("nearest", env.Null());
   }
@@ -176,10 +177,10 @@ Napi::Value pca_result(Napi::Env env, const PcaResult& result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("components", static_cast<double>(result.components));
   out.Set("mean", copied<Napi::Float64Array>(env, result.mean));
-  out.Set("directions", copied<Napi::Float64Array>(env, result.directions));
+  out.Set("directions", fetched<Napi::Float64Array>(env, result.directions));
   out.Set("variances", copied<Napi::Float64Array>(env, result.variances));
   out.Set("totalVariance", result.total_variance);
-  out.Set("projected", copied<Napi::Float32Array>(env, result.projected));
+  out.Set("projected", fetched<Napi::Float32Array>(env, result.projected));
   return out;
 }
 
@@ -197,8 +198,8 @@ Napi::Value pca(const Napi::CallbackInfo& info) {
 
 Napi::Value neighbours_result(Napi::Env env, const NeighbourResult& result) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("indices", copied<Napi::Int32Array>(env, result.indices));
-  out.Set("distances", copied<Napi::Float32Array>(env, result.distances));
+  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
+  out.Set("distances", fetched<Napi::Float32Array>(env, result.distances));
   return out;
 }
 

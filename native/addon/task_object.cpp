@@ -1,5 +1,6 @@
 #include "addon/task_object.h"
 
+#include <cstring>
 #include <new>
 #include <utility>
 
@@ -70,6 +71,46 @@ class StepWorker : public Napi::AsyncWorker {
   Progress progress_;
 };
 
+// Fills the large arrays of a result on a libuv thread.
+class ResultWorker : public Napi::AsyncWorker {
+ public:
+  ResultWorker(Napi::Env env, TaskObject* object, Napi::Value value, std::vector<Environment::Copy> copies)
+      : Napi::AsyncWorker(env, "mendset.result"), deferred_(env), object_(object), value_(Napi::Persistent(value.As<Napi::Object>())), copies_(std::move(copies)) {}
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+ protected:
+  void Execute() override {
+    for (const Environment::Copy& copy : copies_) std::memcpy(copy.to, copy.from, copy.bytes);
+  }
+  void OnOK() override {
+    Napi::HandleScope scope(Env());
+    object_->in_step_ = false;
+    if (object_->disposed_) object_->release();
+    deferred_.Resolve(value_.Value());
+    object_->Unref();
+  }
+
+ private:
+  Napi::Promise::Deferred deferred_;
+  TaskObject* object_;
+  Napi::ObjectReference value_;
+  std::vector<Environment::Copy> copies_;
+};
+
+// Gives a task's memory back on a libuv thread: unmapping some GiB would hold the event loop.
+class ReleaseWorker : public Napi::AsyncWorker {
+ public:
+  ReleaseWorker(Napi::Env env, std::unique_ptr<Task> task, std::shared_ptr<void> keep)
+      : Napi::AsyncWorker(env, "mendset.release"), task_(std::move(task)), keep_(std::move(keep)) {}
+
+ protected:
+  void Execute() override { task_.reset(); }
+
+ private:
+  std::unique_ptr<Task> task_;
+  std::shared_ptr<void> keep_;  // let go on the JavaScript thread, which deletes the worker
+};
+
 namespace {
 struct Parts {
   std::unique_ptr<Task> task;
@@ -135,14 +176,22 @@ Napi::Value TaskObject::dispose(const Napi::CallbackInfo& info) {
 Napi::Value TaskObject::result(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   if (disposed_ || !result_ || failed_ || in_step_ || !task_->progress().finished) {
-    throw_status(env, failure(Code::invalid_argument, "A task has a result only after it has finished and before it is disposed."));
+    throw_status(env, failure(Code::invalid_argument, "A task has a result once: after it has finished and before it is disposed."));
     return env.Undefined();
   }
-  return result_(env);
+  const Napi::Value value = std::exchange(result_, nullptr)(env);
+  std::vector<Environment::Copy> copies = std::exchange(Environment::of(env).copies, {});
+  if (copies.empty()) return value;
+  in_step_ = true;  // what is copied must stay
+  Ref();
+  auto* worker = new ResultWorker(env, this, value, std::move(copies));  // deletes itself when done
+  Napi::Promise promise = worker->promise();
+  worker->Queue();
+  return promise;
 }
 
 void TaskObject::release() {
-  task_.reset();
+  if (task_) (new ReleaseWorker(Env(), std::move(task_), keep_))->Queue();  // deletes itself when done
   result_ = nullptr;
   pins_.clear();
   keep_.reset();

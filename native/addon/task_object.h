@@ -1,4 +1,5 @@
-// The JavaScript face of a Task: step(budgetMs) -> Promise<{ done, total, finished }>, dispose(), result().
+// The JavaScript face of a Task: step(budgetMs) -> Promise<{ done, total, finished }>, dispose(), result() -> its value, or a
+// promise of it where large arrays are filled first.
 #pragma once
 
 #include <functional>
@@ -23,6 +24,7 @@ class TaskObject : public Napi::ObjectWrap<TaskObject> {
 
  private:
   friend class StepWorker;
+  friend class ResultWorker;
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value result(const Napi::CallbackInfo& info);

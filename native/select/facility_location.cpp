@@ -25,49 +25,38 @@ Status FacilityLocation::create(std::shared_ptr<Backend> backend, MatrixView x, 
   }
   task->backend_ = std::move(backend);
   task->options_ = options;
+  task->enter(&FacilityLocation::open);
   *out = std::move(task);
-  return {};
-}
-
-Status FacilityLocation::step(Deadline deadline) {
-  do {
-    MS_TRY(advance());
-  } while (phase_ != Phase::finished && !deadline.passed());
   return {};
 }
 
 // The first round is most of the work.
 Progress FacilityLocation::progress() const {
   const double n = static_cast<double>(x_.n()), total = n + static_cast<double>(options_.budget) + 1;
-  if (phase_ == Phase::finished) return {total, total, true};
-  const double first = result_.order.empty() && phase_ != Phase::choose ? static_cast<double>(batch_first_) : n;
-  return {(phase_ == Phase::check ? 0 : std::min(first, n)) + static_cast<double>(result_.order.size()), total, false};
+  if (ended()) return {total, total, true};
+  if (!opened_) return {0, total, false};
+  const bool first_round = result_.order.empty();
+  return {(first_round ? static_cast<double>(batch_first_) : n) + static_cast<double>(result_.order.size()), total, false};
 }
 
-Status FacilityLocation::advance() {
-  switch (phase_) {
-    case Phase::check: {
-      const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
-      MS_TRY(check_finite(x_.host(), row_, last));
-      row_ = last;
-      return row_ < x_.n() ? Status() : begin();
-    }
-    case Phase::evaluate:
-      return advance_evaluate();
-    case Phase::choose:
-      return choose();
-    case Phase::update:
-      return advance_update();
-    case Phase::finished:
-      return {};
-  }
-  return failure(Code::internal, "Facility location is in an unknown phase.");
+Status FacilityLocation::open() {
+  MS_TRY(x_.begin(backend_, options_.metric));
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(x_.n()) * sizeof(float), &x_norms_));
+  enter(&FacilityLocation::read_rows);
+  return {};
+}
+
+Status FacilityLocation::read_rows() {
+  const Chunk chunk = next_chunk(x_.n(), pass_rows(x_.d()));
+  MS_TRY(check_finite(x_.given(), chunk.first, chunk.last));
+  MS_TRY(x_.load(chunk.first, chunk.last));
+  MS_TRY(row_norms(backend_, x_, chunk.first, chunk.last, x_norms_));
+  if (chunk.final) enter(&FacilityLocation::begin);
+  return {};
 }
 
 Status FacilityLocation::begin() {
   const size_t n = static_cast<size_t>(x_.n());
-  MS_TRY(x_.open(backend_, options_.metric));
-  MS_TRY(row_norms(backend_, x_, &x_norms_));
   std::vector<float> best(n, 0.0f);
   MS_TRY(x_norms_.download(best.data(), n * sizeof(float)));
   const float longest = *std::max_element(best.begin(), best.end());
@@ -83,18 +72,18 @@ Status FacilityLocation::begin() {
   MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(kBlock) * sizeof(float), &block_norms_));
   bounds_.assign(n, std::numeric_limits<double>::infinity());
   computed_.assign(n, -1);
-  row_ = 0;
-  phase_ = Phase::choose;
+  opened_ = true;
+  enter(&FacilityLocation::choose);
   return {};
 }
 
 // One block of the batch on one chunk of rows.
-Status FacilityLocation::advance_evaluate() {
+Status FacilityLocation::evaluate() {
   const int64_t n = x_.n(), d = x_.d();
   const int64_t count = std::min<int64_t>(kBlock, static_cast<int64_t>(batch_.size() - batch_first_));
   const int32_t* const rows = batch_.data() + batch_first_;
   std::vector<double> gains(static_cast<size_t>(count), 0.0);
-  if (row_ == 0) {
+  if (rows_done() == 0) {
     MS_TRY(index_.upload(rows, static_cast<size_t>(count) * sizeof(int32_t)));
     const ms_gather_rows_args features{count, d, index_.as<int32_t>(), x_.device_row(0), block_.as<float>()};
     MS_TRY(backend_->check(backend_->table().gather_rows(backend_->context(), &features), "gather_rows"));
@@ -102,13 +91,11 @@ Status FacilityLocation::advance_evaluate() {
     MS_TRY(backend_->check(backend_->table().gather_rows(backend_->context(), &norms), "gather_rows"));
     MS_TRY(sums_.upload(gains.data(), gains.size() * sizeof(double)));
   }
-  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * count, int64_t{1} << 29));
-  const ms_coverage_gains_args args{last - row_, d, count, options_.metric == Metric::cosine ? MS_SIMILARITY_DOT : MS_SIMILARITY_NEARNESS, x_.device_row(row_), x_norms_.as<float>() + row_,
-                                    block_.as<float>(), block_norms_.as<float>(), grid_, best_.as<float>() + row_, 0, sums_.as<double>()};
+  const Chunk chunk = next_chunk(n, x_.chunk_rows(d * count, int64_t{1} << 29));
+  const ms_coverage_gains_args args{chunk.rows(), d, count, similarity(), x_.device_row(chunk.first), x_norms_.as<float>() + chunk.first,
+                                    block_.as<float>(), block_norms_.as<float>(), grid_, best_.as<float>() + chunk.first, 0, sums_.as<double>()};
   MS_TRY(backend_->check(backend_->table().coverage_gains(backend_->context(), &args), "coverage_gains"));
-  row_ = last;
-  if (row_ < n) return {};
-  row_ = 0;
+  if (!chunk.final) return {};
   MS_TRY(sums_.download(gains.data(), gains.size() * sizeof(double)));
   for (int64_t i = 0; i < count; ++i) {
     bounds_[static_cast<size_t>(rows[i])] = gains[static_cast<size_t>(i)];
@@ -116,8 +103,7 @@ Status FacilityLocation::advance_evaluate() {
   }
   result_.evaluations += count;
   batch_first_ += static_cast<size_t>(count);
-  if (batch_first_ < batch_.size()) return {};
-  phase_ = Phase::choose;
+  if (batch_first_ == batch_.size()) enter(&FacilityLocation::choose);
   return {};
 }
 
@@ -126,7 +112,7 @@ Status FacilityLocation::choose() {
   const int64_t chosen = static_cast<int64_t>(result_.order.size());
   if (chosen == options_.budget) {
     result_.value = std::accumulate(result_.gains.begin(), result_.gains.end(), 0.0);
-    phase_ = Phase::finished;
+    end();
     return {};
   }
   const size_t n = bounds_.size();
@@ -143,7 +129,7 @@ Status FacilityLocation::choose() {
       result_.order.push_back(static_cast<int64_t>(best));
       result_.gains.push_back(bounds_[best]);
       bounds_[best] = kChosen;
-      phase_ = Phase::update;
+      enter(&FacilityLocation::update);
       return {};
     }
   }
@@ -158,19 +144,17 @@ Status FacilityLocation::choose() {
     std::nth_element(batch_.begin(), batch_.begin() + kFewest, batch_.end(), before);
     batch_.resize(kFewest);
   }
-  phase_ = Phase::evaluate;
+  enter(&FacilityLocation::evaluate);
   return {};
 }
 
-Status FacilityLocation::advance_update() {
-  const int64_t n = x_.n(), d = x_.d(), centre = result_.order.back(), last = std::min(n, row_ + chunk_rows(d));
-  const ms_coverage_gains_args args{last - row_, d, 1, options_.metric == Metric::cosine ? MS_SIMILARITY_DOT : MS_SIMILARITY_NEARNESS, x_.device_row(row_), x_norms_.as<float>() + row_,
-                                    x_.device_row(centre), x_norms_.as<float>() + centre, grid_, best_.as<float>() + row_, 1, nullptr};
+Status FacilityLocation::update() {
+  const int64_t centre = result_.order.back();
+  const Chunk chunk = next_chunk(x_.n(), chunk_rows(x_.d()));
+  const ms_coverage_gains_args args{chunk.rows(), x_.d(), 1, similarity(), x_.device_row(chunk.first), x_norms_.as<float>() + chunk.first,
+                                    x_.device_row(centre), x_norms_.as<float>() + centre, grid_, best_.as<float>() + chunk.first, 1, nullptr};
   MS_TRY(backend_->check(backend_->table().coverage_gains(backend_->context(), &args), "coverage_gains"));
-  row_ = last;
-  if (row_ < n) return {};
-  row_ = 0;
-  phase_ = Phase::choose;
+  if (chunk.final) enter(&FacilityLocation::choose);
   return {};
 }
 

@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/task.h"
+#include "core/staged_task.h"
 #include "select/input_matrix.h"
 
 namespace mendset {
@@ -26,29 +26,28 @@ struct FacilityLocationResult {
   int64_t evaluations = 0;
 };
 
-class FacilityLocation final : public Task {
+class FacilityLocation final : public StagedTask {
  public:
   // x is borrowed until the task ends.
   static Status create(std::shared_ptr<Backend> backend, MatrixView x, const FacilityLocationOptions& options, std::unique_ptr<FacilityLocation>* out);
 
-  Status step(Deadline deadline) override;
   Progress progress() const override;
   const FacilityLocationResult& result() const { return result_; }
 
  private:
-  enum class Phase { check, evaluate, choose, update, finished };
   FacilityLocation() = default;
-  Status advance();
+  Status open();
+  Status read_rows();
   Status begin();
-  Status advance_evaluate();
-  Status advance_update();
+  Status evaluate();
   Status choose();
+  Status update();
+  int32_t similarity() const { return options_.metric == Metric::cosine ? MS_SIMILARITY_DOT : MS_SIMILARITY_NEARNESS; }
 
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;
   FacilityLocationOptions options_;
-  Phase phase_ = Phase::check;
-  int64_t row_ = 0;
+  bool opened_ = false;
   double grid_ = 0;
   Buffer x_norms_, best_, sums_, index_, block_, block_norms_;
   std::vector<int32_t> batch_;      // candidates under evaluation

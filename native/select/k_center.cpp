@@ -67,7 +67,7 @@ Status KCenterTask::open() {
 }
 
 Status KCenterTask::read_rows() {
-  const Chunk chunk = next_chunk(x_.n(), chunk_rows(x_.d()));
+  const Chunk chunk = next_chunk(x_.n(), pass_rows(x_.d()));
   if (options_.metric == Metric::cosine) MS_TRY(check_finite(x_.given(), chunk.first, chunk.last));  // else the norms tell
   MS_TRY(x_.load(chunk.first, chunk.last));
   MS_TRY(row_norms(backend_, x_, chunk.first, chunk.last, x_norms_));

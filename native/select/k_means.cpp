@@ -21,7 +21,8 @@ size_t bytes_of(int64_t count, size_t size) { return static_cast<size_t>(count) 
 
 Status KMeans::create(std::shared_ptr<Backend> backend, MatrixView x, const KMeansOptions& options, const double* given_centroids,
                       std::unique_ptr<KMeans>* out) {
-  if (options.k < 1 || options.k > x.n) {
+  const bool labels_alone = given_centroids != nullptr && options.max_iterations == 0;  // then some may be nearest to no row
+  if (options.k < 1 || (options.k > x.n && !labels_alone)) {
     return failure(Code::invalid_argument, "Expected 1 to %lld clusters (one per row at most) but received %lld.",
                    static_cast<long long>(x.n), static_cast<long long>(options.k));
   }
@@ -48,7 +49,7 @@ Status KMeans::create(std::shared_ptr<Backend> backend, MatrixView x, const KMea
 
 Status KMeans::allocate() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
-  MS_TRY(x_.open(backend_, options_.spherical ? Metric::cosine : Metric::euclidean));
+  MS_TRY(x_.begin(backend_, options_.spherical ? Metric::cosine : Metric::euclidean));
   if (options_.spherical) magnitude_ = std::min(magnitude_, 1.0f);
   grid_ = exact_grid(magnitude_, n);
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(float)), &centres_));
@@ -57,7 +58,7 @@ Status KMeans::allocate() {
   MS_TRY(Buffer::allocate(backend_, bytes_of(assign_rows(), sizeof(int32_t)), &before_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &sums_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k, sizeof(int64_t)), &counts_));
-  MS_TRY(row_norms(backend_, x_, &x_norms_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &x_norms_));
   host_.resize(static_cast<size_t>(n));
   total_sums_.resize(static_cast<size_t>(k * d));
   total_counts_.resize(static_cast<size_t>(k));
@@ -95,8 +96,10 @@ Status KMeans::advance() {
     case Phase::check:
       return advance_check();
     case Phase::allocate:
-      phase_ = Phase::measure;
+      phase_ = Phase::load;
       return allocate();
+    case Phase::load:
+      return advance_load();
     case Phase::measure:
       return advance_measure();
     case Phase::prepare:
@@ -122,6 +125,17 @@ Status KMeans::advance_check() {
   MS_TRY(check_finite(x_.host(), row_, last, &magnitude_));
   row_ = last;
   if (row_ == x_.n()) phase_ = Phase::allocate;
+  return {};
+}
+
+Status KMeans::advance_load() {
+  const int64_t last = std::min(x_.n(), row_ + pass_rows(x_.d()));
+  MS_TRY(x_.load(row_, last));
+  MS_TRY(row_norms(backend_, x_, row_, last, x_norms_));
+  row_ = last;
+  if (row_ < x_.n()) return {};
+  row_ = 0;
+  phase_ = Phase::measure;
   return {};
 }
 
@@ -335,7 +349,7 @@ void KMeans::renumber() {
   }
   std::vector<size_t> order(k);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
+  if (options_.renumber) std::stable_sort(order.begin(), order.end(),
                    [&](size_t a, size_t b) { return sizes[a] != sizes[b] ? sizes[a] > sizes[b] : lowest[a] < lowest[b]; });
 
   result_.k = options_.k;

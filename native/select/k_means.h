@@ -27,6 +27,7 @@ struct KMeansOptions {
   bool spherical = false;    // rows and centroids of length 1 (Dhillon and Modha 2001); rows of length 0 stay 0
   bool prune = true;         // false: every centre is compared with every row
   bool want_second = true;   // one more pass, over all centres
+  bool renumber = true;      // by descending size; false: a cluster keeps the number of its start
 };
 
 inline constexpr int64_t kParallelRounds = 5;
@@ -61,7 +62,7 @@ class KMeans final : public Task {
   const KMeansResult& result() const { return result_; }
 
  private:
-  enum class Phase { check, allocate, measure, prepare, seed, sample, weigh, assign, distances, finished };
+  enum class Phase { check, allocate, load, measure, prepare, seed, sample, weigh, assign, distances, finished };
   struct Run {
     std::vector<double> centroids;  // [k, d]
     std::vector<int32_t> labels;    // [n]
@@ -74,6 +75,7 @@ class KMeans final : public Task {
   Status allocate();
   Status advance();
   Status advance_check();
+  Status advance_load();
   Status advance_measure();
   Status begin_restart();
   // Greedy k-means++ (k_means_start.cpp).

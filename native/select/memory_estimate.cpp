@@ -25,7 +25,7 @@ Status selection_memory(const std::string& kind, int64_t rows, int64_t columns, 
     const double pool = std::max(2048.0 * 4 * d, 16.0 * (1 << 20)) + 512.0 * 4 * d;
     *bytes = n * (4 * 7 + 1) + pool + 32 * k + kScratch;
   } else if (kind == "pca") {
-    *bytes = 8 * d * d * 5 + 8 * n * k + 16 * k * d + kScratch;
+    *bytes = 8 * d * d * 5 + 4 * n * k + 16 * k * d + kScratch;
   } else if (kind == "nearest-neighbours") {
     *bytes = 16 * n * k + 4 * n + kScratch;
   } else if (kind == "facility-location") {

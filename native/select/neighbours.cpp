@@ -22,22 +22,48 @@ Status NearestNeighbours::create(std::shared_ptr<Backend> backend, MatrixView x,
   }
   task->backend_ = std::move(backend);
   task->options_ = options;
+  task->enter(&NearestNeighbours::open);
   *out = std::move(task);
-  return {};
-}
-
-Status NearestNeighbours::step(Deadline deadline) {
-  do {
-    MS_TRY(advance());
-  } while (phase_ != Phase::finished && !deadline.passed());
   return {};
 }
 
 Progress NearestNeighbours::progress() const {
   const double n = static_cast<double>(x_.n()), total = n * n + n;
-  if (phase_ == Phase::finished) return {total, total, true};
-  if (phase_ == Phase::check) return {static_cast<double>(row_), total, false};
-  return {n + n * static_cast<double>(candidate_) + static_cast<double>(row_) * static_cast<double>(std::min(kCandidates, x_.n() - candidate_)), total, false};
+  if (ended()) return {total, total, true};
+  const double block = static_cast<double>(std::min(kCandidates, x_.n() - candidate_));
+  return {searching_ ? n + n * static_cast<double>(candidate_) + static_cast<double>(rows_done()) * block : static_cast<double>(rows_done()), total, false};
+}
+
+Status NearestNeighbours::open() {
+  MS_TRY(x_.begin(backend_, options_.metric));
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(x_.n()) * sizeof(float), &x_norms_));
+  const size_t bytes = static_cast<size_t>(x_.n() * options_.k) * sizeof(float);
+  MS_TRY(Buffer::allocate(backend_, bytes, &distances_));
+  MS_TRY(Buffer::allocate(backend_, bytes, &indices_));
+  enter(&NearestNeighbours::read_rows);
+  return {};
+}
+
+// A chunk of rows: checked, loaded, measured, and without neighbours yet.
+Status NearestNeighbours::read_rows() {
+  const Chunk chunk = next_chunk(x_.n(), pass_rows(x_.d()));
+  MS_TRY(check_finite(x_.given(), chunk.first, chunk.last));
+  MS_TRY(x_.load(chunk.first, chunk.last));
+  MS_TRY(row_norms(backend_, x_, chunk.first, chunk.last, x_norms_));
+  const size_t count = static_cast<size_t>(chunk.rows() * options_.k), offset = static_cast<size_t>(chunk.first * options_.k) * sizeof(float);
+  const std::vector<float> unreached(count, std::numeric_limits<float>::infinity());
+  MS_TRY(distances_.upload(unreached.data(), count * sizeof(float), offset));
+  const std::vector<int32_t> none(count, -1);
+  MS_TRY(indices_.upload(none.data(), count * sizeof(int32_t), offset));
+  if (chunk.final) enter(&NearestNeighbours::begin_search);
+  return {};
+}
+
+Status NearestNeighbours::begin_search() {
+  if (options_.metric == Metric::cosine) MS_TRY(set_zero_rows_apart());
+  searching_ = true;
+  enter(&NearestNeighbours::search);
+  return {};
 }
 
 // A row without direction counts as orthogonal to all others, 1 - 0 away from them: with a squared length of 1 its squared distance is 2.
@@ -48,39 +74,34 @@ Status NearestNeighbours::set_zero_rows_apart() {
   return x_norms_.upload(norms.data(), norms.size() * sizeof(float));
 }
 
-Status NearestNeighbours::advance() {
-  const int64_t n = x_.n(), d = x_.d(), k = options_.k;
-  if (phase_ == Phase::check) {
-    const int64_t last = std::min(n, row_ + chunk_rows(d));
-    MS_TRY(check_finite(x_.host(), row_, last));
-    row_ = last;
-    if (row_ < n) return {};
-    MS_TRY(x_.open(backend_, options_.metric));
-    MS_TRY(row_norms(backend_, x_, &x_norms_));
-    if (options_.metric == Metric::cosine) MS_TRY(set_zero_rows_apart());
-    MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(n * k) * sizeof(float), &distances_));
-    MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(n * k) * sizeof(int32_t), &indices_));
-    result_.distances.assign(static_cast<size_t>(n * k), std::numeric_limits<float>::infinity());
-    result_.indices.assign(static_cast<size_t>(n * k), -1);
-    MS_TRY(distances_.upload(result_.distances.data(), result_.distances.size() * sizeof(float)));
-    MS_TRY(indices_.upload(result_.indices.data(), result_.indices.size() * sizeof(int32_t)));
-    row_ = 0;
-    phase_ = Phase::search;
-    return {};
-  }
-  const int64_t candidates = std::min(kCandidates, n - candidate_), last = std::min(n, row_ + x_.chunk_rows(d * candidates, int64_t{1} << 29));
-  const ms_nearest_rows_args args{last - row_, d, candidates, k, x_.device_row(row_), x_norms_.as<float>() + row_, x_.device_row(candidate_), x_norms_.as<float>() + candidate_,
-                                  row_, candidate_, distances_.as<float>() + row_ * k, indices_.as<int32_t>() + row_ * k};
+// One block of candidates on one chunk of rows.
+Status NearestNeighbours::search() {
+  const int64_t n = x_.n(), d = x_.d(), k = options_.k, candidates = std::min(kCandidates, n - candidate_);
+  const Chunk chunk = next_chunk(n, x_.chunk_rows(d * candidates, int64_t{1} << 29));
+  const ms_nearest_rows_args args{chunk.rows(), d, candidates, k, x_.device_row(chunk.first), x_norms_.as<float>() + chunk.first, x_.device_row(candidate_),
+                                  x_norms_.as<float>() + candidate_, chunk.first, candidate_, distances_.as<float>() + chunk.first * k, indices_.as<int32_t>() + chunk.first * k};
   MS_TRY(backend_->check(backend_->table().nearest_rows(backend_->context(), &args), "nearest_rows"));
-  row_ = last;
-  if (row_ < n) return {};
-  row_ = 0;
+  if (!chunk.final) return {};
   candidate_ += candidates;
-  if (candidate_ < n) return {};
-  MS_TRY(distances_.download(result_.distances.data(), result_.distances.size() * sizeof(float)));
+  if (candidate_ == n) enter(&NearestNeighbours::fetch_indices);
+  return {};
+}
+
+// Each result takes the place of its buffer, so that no more than two copies exist.
+Status NearestNeighbours::fetch_indices() {
+  result_.indices.resize(static_cast<size_t>(x_.n() * options_.k));
   MS_TRY(indices_.download(result_.indices.data(), result_.indices.size() * sizeof(int32_t)));
+  indices_.reset();
+  enter(&NearestNeighbours::fetch_distances);
+  return {};
+}
+
+Status NearestNeighbours::fetch_distances() {
+  result_.distances.resize(static_cast<size_t>(x_.n() * options_.k));
+  MS_TRY(distances_.download(result_.distances.data(), result_.distances.size() * sizeof(float)));
+  distances_.reset();
   for (float& value : result_.distances) value = options_.metric == Metric::cosine ? value / 2 : std::sqrt(value);
-  phase_ = Phase::finished;
+  end();
   return {};
 }
 

@@ -5,7 +5,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/task.h"
+#include "core/staged_task.h"
 #include "select/input_matrix.h"
 
 namespace mendset {
@@ -20,26 +20,29 @@ struct NeighbourResult {
   std::vector<float> distances;  // [n, k] Euclidean, or 1 - cosine (half the squared distance of rows of length 1)
 };
 
-class NearestNeighbours final : public Task {
+class NearestNeighbours final : public StagedTask {
  public:
   // x is borrowed until the task ends.
   static Status create(std::shared_ptr<Backend> backend, MatrixView x, const NeighbourOptions& options, std::unique_ptr<NearestNeighbours>* out);
 
-  Status step(Deadline deadline) override;
   Progress progress() const override;
   const NeighbourResult& result() const { return result_; }
 
  private:
-  enum class Phase { check, search, finished };
   NearestNeighbours() = default;
-  Status advance();
+  Status open();
+  Status read_rows();
+  Status begin_search();
+  Status search();
+  Status fetch_indices();
+  Status fetch_distances();
   Status set_zero_rows_apart();
 
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;
   NeighbourOptions options_;
-  Phase phase_ = Phase::check;
-  int64_t row_ = 0, candidate_ = 0;
+  bool searching_ = false;
+  int64_t candidate_ = 0;  // first of the block in hand
   Buffer x_norms_, distances_, indices_;
   NeighbourResult result_;
 };

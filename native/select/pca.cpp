@@ -180,30 +180,33 @@ Status Pca::choose_components() {
     for (size_t p = 0; p < d; ++p) direction[p] = -direction[p];
   }
   eigen_.reset();
-  const size_t n = static_cast<size_t>(x_.n());
   MS_TRY(Buffer::allocate(backend_, count * d * sizeof(double), &directions_));
   MS_TRY(directions_.upload(result_.directions.data(), count * d * sizeof(double)));
-  MS_TRY(Buffer::allocate(backend_, n * count * sizeof(float), &projected_));
-  result_.projected.resize(n * count);
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(project_rows()) * count * sizeof(float), &projected_));
+  result_.projected.reserve(static_cast<size_t>(x_.n()) * count);
   phase_ = Phase::project;
   return {};
 }
 
+int64_t Pca::project_rows() const { return std::min(x_.n(), x_.chunk_rows(x_.d() * result_.components)); }
+
+// A chunk of rows; the result grows by it, so that no step has all of its memory to fill.
 Status Pca::advance_project() {
   const int64_t r = result_.components;
-  const int64_t last = std::min(x_.n(), row_ + x_.chunk_rows(x_.d() * r));
+  const int64_t last = std::min(x_.n(), row_ + project_rows());
   const ms_project_args args{last - row_,
                              x_.d(),
                              r,
                              x_.device_row(row_),
                              mean_.as<double>(),
                              directions_.as<double>(),
-                             projected_.as<float>() + row_ * r};
+                             projected_.as<float>()};
   MS_TRY(backend_->check(backend_->table().project(backend_->context(), &args), "project"));
+  const size_t count = static_cast<size_t>((last - row_) * r);
+  result_.projected.resize(result_.projected.size() + count);
+  MS_TRY(projected_.download(result_.projected.data() + row_ * r, count * sizeof(float)));
   row_ = last;
-  if (row_ < x_.n()) return {};
-  MS_TRY(projected_.download(result_.projected.data(), result_.projected.size() * sizeof(float)));
-  phase_ = Phase::finished;
+  if (row_ == x_.n()) phase_ = Phase::finished;
   return {};
 }
 

@@ -55,6 +55,7 @@ class Pca final : public Task {
   Status advance_sketch();
   Status advance_gather();
   int64_t sketch_rows() const;
+  int64_t project_rows() const;
   Status advance_project();
 
   std::shared_ptr<Backend> backend_;

@@ -49,6 +49,7 @@ Status PermutationPrefix::shuffle() {
   }
   if (left_ > 1) return {};
   values_.resize(static_cast<size_t>(count_));
+  if (count_ < n_ / 2) values_.shrink_to_fit();
   end();
   return {};
 }

@@ -12,4 +12,7 @@ inline int64_t chunk_rows(int64_t multiply_adds_per_row, int64_t target = int64_
   return std::clamp<int64_t>(rows, 1024, int64_t{1} << 20);
 }
 
+// Of a pass that only reads the rows, some 32 MiB: a chunk is short even where they come from a disk or are scaled on one core.
+inline int64_t pass_rows(int64_t d) { return chunk_rows(d, int64_t{1} << 23); }
+
 }  // namespace mendset

@@ -2,12 +2,17 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace mendset {
 
 namespace {
 
-constexpr double kStages = 5;
+constexpr double kStages = 12;
+constexpr int64_t kRead = int64_t{1} << 20;  // scores of a chunk
+constexpr int kDigitBits = 11;
+constexpr size_t kDigits = size_t{1} << kDigitBits;
+constexpr int64_t kFewest = 4096;  // entries that comparisons order faster than six passes
 
 }  // namespace
 
@@ -49,32 +54,62 @@ Status TopScores::refine() {
 }
 
 Status TopScores::collect() {
-  struct Entry {
-    uint64_t key;
-    int32_t index;
-    bool operator<(const Entry& other) const { return key != other.key ? key < other.key : index < other.index; }
-  };
+  const Chunk chunk = next_chunk(static_cast<int64_t>(scores_.size()), kRead);
+  if (chunk.first == 0) {
+    entries_.reserve(static_cast<size_t>(options_.count));
+    ties_ = cut_.ties();
+  }
   const bool all = options_.count == result_.finite;
-  int64_t ties = cut_.ties();
-  std::vector<Entry> entries;
-  entries.reserve(static_cast<size_t>(options_.count));
-  for (size_t i = 0; i < scores_.size(); ++i) {
-    if (!is_finite_score(scores_[i])) continue;
-    const uint64_t key = score_key(scores_[i], options_.from_high);
-    if (all || key < cut_.key() || (key == cut_.key() && ties-- > 0)) entries.push_back({key, static_cast<int32_t>(i)});
+  for (int64_t i = chunk.first; i < chunk.last; ++i) {
+    const double score = scores_[static_cast<size_t>(i)];
+    if (!is_finite_score(score)) continue;
+    const uint64_t key = score_key(score, options_.from_high);
+    if (all || key < cut_.key() || (key == cut_.key() && ties_-- > 0)) entries_.push_back({key, static_cast<int32_t>(i)});
   }
-  // Parts sorted side by side, then merged in pairs: the order is total, so the number of parts changes nothing.
-  const int64_t parts = std::min<int64_t>(pool_.threads(), std::max<int64_t>(1, options_.count / 4096));
-  const auto end_of = [&](int64_t part) { return entries.begin() + options_.count * part / parts; };
-  pool_.run(parts, [&](int64_t part, int) { std::sort(end_of(part), end_of(part + 1)); });
-  for (int64_t width = 1; width < parts; width *= 2) {
-    pool_.run((parts + 2 * width - 1) / (2 * width), [&](int64_t pair, int) {
-      const int64_t first = 2 * width * pair;
-      std::inplace_merge(end_of(first), end_of(std::min(parts, first + width)), end_of(std::min(parts, first + 2 * width)));
-    });
+  if (!chunk.final) return {};
+  ++done_;
+  if (options_.count >= kFewest) {
+    sorted_.resize(entries_.size());
+    enter(&TopScores::order_by_digit);
+    return {};
   }
-  result_.indices.reserve(entries.size());
-  for (const Entry& entry : entries) result_.indices.push_back(entry.index);
+  std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) { return a.key != b.key ? a.key < b.key : a.index < b.index; });
+  enter(&TopScores::take);
+  return {};
+}
+
+// The least significant digit first, and stable: entries begin by ascending index, which so settles ties.
+Status TopScores::order_by_digit() {
+  const int64_t parts = std::clamp<int64_t>(options_.count / 16384, 1, 64), part = (options_.count + parts - 1) / parts;
+  const auto digit_of = [shift = digit_ * kDigitBits](const Entry& entry) { return (entry.key >> shift) & (kDigits - 1); };
+  counts_.assign(static_cast<size_t>(parts) * kDigits, 0);
+  pool_.run(parts, [&](int64_t p, int) {
+    uint32_t* const counts = counts_.data() + static_cast<size_t>(p) * kDigits;
+    for (int64_t i = p * part, last = std::min(options_.count, i + part); i < last; ++i) ++counts[digit_of(entries_[static_cast<size_t>(i)])];
+  });
+  uint32_t next = 0;
+  for (size_t digit = 0; digit < kDigits; ++digit) {
+    for (size_t p = 0; p < static_cast<size_t>(parts); ++p) next += std::exchange(counts_[p * kDigits + digit], next);
+  }
+  pool_.run(parts, [&](int64_t p, int) {
+    uint32_t* const places = counts_.data() + static_cast<size_t>(p) * kDigits;
+    for (int64_t i = p * part, last = std::min(options_.count, i + part); i < last; ++i) {
+      const Entry entry = entries_[static_cast<size_t>(i)];
+      sorted_[places[digit_of(entry)]++] = entry;
+    }
+  });
+  entries_.swap(sorted_);
+  ++digit_;
+  ++done_;
+  if (digit_ * kDigitBits >= 64) enter(&TopScores::take);
+  return {};
+}
+
+Status TopScores::take() {
+  sorted_ = {};
+  result_.indices.reserve(entries_.size());
+  for (const Entry& entry : entries_) result_.indices.push_back(entry.index);
+  entries_ = {};
   end();
   return {};
 }

@@ -38,11 +38,21 @@ class TopScores final : public StagedTask {
   Status scan();
   Status refine();
   Status collect();
+  Status order_by_digit();
+  Status take();
 
+  struct Entry {
+    uint64_t key;
+    int32_t index;
+  };
   std::span<const double> scores_;
   TopScoresOptions options_;
   ThreadPool pool_;
   ScoreCut cut_;
+  int64_t ties_ = 0;                       // of those equal to the cut, still to be taken
+  std::vector<Entry> entries_, sorted_;    // the chosen, and where a pass over them writes
+  std::vector<uint32_t> counts_;           // [parts][digits]
+  int digit_ = 0;
   TopScoresResult result_;
   double done_ = 0;
 };

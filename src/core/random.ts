@@ -146,26 +146,30 @@ export class PythonRandom {
 
   /** `random.sample(range(n), k)`: k distinct integers below n, k <= n. */
   sample(n: number, k: number): number[] {
-    const chosen: number[] = [];
+    return [...this.draws(n, k)];
+  }
+
+  /** The same one after another. */
+  *draws(n: number, k: number): Generator<number, void, undefined> {
     let poolLimit = 21;
     if (k > 5) poolLimit += 4 ** ceilLog4(3 * k);
     if (n <= poolLimit) {
-      const pool = Array.from({ length: n }, (_, i) => i);
+      const pool = new Int32Array(n);
+      for (let i = 0; i < n; i++) pool[i] = i;
       for (let i = 0; i < k; i++) {
         const j = this.below(n - i);
-        chosen.push(pool[j] as number);
+        yield pool[j] as number;
         pool[j] = pool[n - i - 1] as number;
       }
-      return chosen;
+      return;
     }
     const seen = new Set<number>();
     for (let i = 0; i < k; i++) {
       let value = this.below(n);
       while (seen.has(value)) value = this.below(n);
       seen.add(value);
-      chosen.push(value);
+      yield value;
     }
-    return chosen;
   }
 }
 
@@ -225,6 +229,7 @@ export const STREAM_IDS = {
   generation: 8,
   bootstrap: 9,
   stratified: 11,
+  miniBatch: 12,
 } as const;
 
 /** One block of Philox4x32-10: four 32-bit outputs of a counter and a key (Salmon et al. 2011). */

@@ -12,7 +12,7 @@ export interface ProgressEvent {
 
 /** Options of every long call. */
 export interface RunOptions {
-  /** Aborts the call: it rejects with code `aborted` within about one step (50 ms) and leaves nothing half-written. */
+  /** Aborts the call: it rejects with code `aborted` within about one step (25 ms, 100 at most) and leaves nothing half-written. */
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((event: ProgressEvent) => void) | undefined;
 }

@@ -4,6 +4,11 @@
  */
 import type { NativeTask } from './binding.ts';
 
+/** Once, after the task has finished and before it is disposed. Large arrays are filled beside the event loop. */
+export interface NativeResult<R> {
+  result(): R | Promise<R>;
+}
+
 export interface NativeMatrix {
   readonly data: Float32Array;
   readonly rows: number;
@@ -63,6 +68,8 @@ export interface NativeKMeansRequest {
   readonly prune?: boolean | undefined;
   /** second labels and distances, by one more full pass; default true */
   readonly wantSecond?: boolean | undefined;
+  /** clusters by descending size, then lowest member; false: as they started; default true */
+  readonly renumber?: boolean | undefined;
   /** stream 5, sub = restart */
   readonly seed: bigint;
   /** [k, d] given start, borrowed */
@@ -192,28 +199,28 @@ export interface NativeSelection {
     request: NativeKMeansRequest,
     backend: string,
     threads: number,
-  ): NativeTask & { result(): NativeKMeansResult };
+  ): NativeTask & NativeResult<NativeKMeansResult>;
   kCenterTask(
     x: NativeMatrix,
     request: NativeKCenterRequest,
     backend: string,
     threads: number,
-  ): NativeTask & { result(): NativeKCenterResult };
-  pcaTask(x: NativeMatrix, request: NativePcaRequest, backend: string, threads: number): NativeTask & { result(): NativePcaResult };
+  ): NativeTask & NativeResult<NativeKCenterResult>;
+  pcaTask(x: NativeMatrix, request: NativePcaRequest, backend: string, threads: number): NativeTask & NativeResult<NativePcaResult>;
   /** The k nearest other rows of every row, exact; blocked products, no n x n array. */
   nearestNeighboursTask(
     x: NativeMatrix,
     request: NativeNeighboursRequest,
     backend: string,
     threads: number,
-  ): NativeTask & { result(): NativeNeighboursResult };
+  ): NativeTask & NativeResult<NativeNeighboursResult>;
   /** Exact lazy greedy (Minoux 1978) of the facility location function. */
   facilityLocationTask(
     x: NativeMatrix,
     request: NativeFacilityLocationRequest,
     backend: string,
     threads: number,
-  ): NativeTask & { result(): NativeFacilityLocationResult };
+  ): NativeTask & NativeResult<NativeFacilityLocationResult>;
   /** Upper estimate of the bytes a task needs beyond its matrix, results included; from the shape alone. `k`: clusters, centres, ... */
   selectionMemory(
     kind: 'k-means' | 'k-center' | 'pca' | 'nearest-neighbours' | 'facility-location',
@@ -222,13 +229,11 @@ export interface NativeSelection {
     k: number,
   ): number;
   /** The first `count` entries of the Fisher-Yates permutation of 0 .. n-1 from stream(seed, stream, sub), as RandomStream.permutation gives. */
-  permutationTask(seed: bigint, stream: number, sub: number, n: number, count: number): NativeTask & { result(): Int32Array };
+  permutationTask(seed: bigint, stream: number, sub: number, n: number, count: number): NativeTask & NativeResult<Int32Array>;
   /** Coverage-centric selection; fills labels [n] with the stratum of every record, -1 where it was left out. Scores and labels are borrowed. */
-  ccsTask(scores: Float64Array, labels: Int32Array, request: NativeCcsRequest, threads: number): NativeTask & { result(): NativeCcsResult };
+  ccsTask(scores: Float64Array, labels: Int32Array, request: NativeCcsRequest, threads: number): NativeTask & NativeResult<NativeCcsResult>;
   /** The best so many finite scores by (value, lowest index) from one end. */
-  topScoresTask(scores: Float64Array, request: NativeTopScoresRequest, threads: number): NativeTask & { result(): NativeTopScoresResult };
+  topScoresTask(scores: Float64Array, request: NativeTopScoresRequest, threads: number): NativeTask & NativeResult<NativeTopScoresResult>;
   /** A part of a file as memory whose pages are read when touched; null where the platform or the runtime cannot. Not to be written to. */
   mapFile(path: string, offset: number, bytes: number): ArrayBuffer | null;
-  /** `ranked` (out): all indices by (label, descending value, index); `ends` (out): where each label ends in it. */
-  rankGroups(values: Float64Array, labels: Int32Array, ranked: Int32Array, ends: Int32Array): void;
 }

@@ -1,10 +1,13 @@
 import { MendsetError } from '../core/errors.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { Turns } from '../core/turns.ts';
 import { addon } from '../native/addon.ts';
 import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { type Choice, defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
+import { JAVASCRIPT, processorReport } from './engine.ts';
+import { drawWork, strataWork } from './phase-work.ts';
 import { finiteIndices, NATIVE_FROM, type NonFinite, nonFiniteScore } from './rank.ts';
 import type { Preset, SelectOptions, Selector } from './selector.ts';
 import { equalWidthStrata, paperToxicityBins } from './strata.ts';
@@ -54,7 +57,7 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
     parameters: preset === 'paper' ? { score } : { score, hard, beta: beta ?? 'auto', strata, nonFinite },
     choose({ n, budget, seed, features }, run, timed): Promise<Choice> {
       const scores = features[feature] as Float64Array;
-      if (preset === 'paper') return timed('choosing', () => choosePaper(scores, budget, seed));
+      if (preset === 'paper') return timed('choosing', () => choosePaper(scores, budget, seed, run));
       return timed('choosing', () => choosePrincipled(scores, n, budget, seed, run));
     },
   });
@@ -68,7 +71,8 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
   ): Promise<Choice> {
     const wanted = beta ?? defaultBeta(budget, n);
     const plan = { scores, budget, wanted, hard, strata, nonFinite, what: `${score} score`, seed };
-    const drawn = n < NATIVE_FROM ? drawPlainly(plan) : await drawNatively(plan, run);
+    const native = n >= NATIVE_FROM;
+    const drawn = native ? await drawNatively(plan, run) : drawPlainly(plan);
     const warnings: string[] = [];
     if (drawn.removed < Math.floor(wanted * drawn.usable + 1e-9)) {
       warnings.push(
@@ -76,20 +80,43 @@ export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<
       );
     }
     if (drawn.quotas.length === 1 && strata > 1) warnings.push('All scores are equal: there is one stratum and the choice is random.');
-    return { clusters: drawn.labels, quotas: drawn.quotas, indices: drawn.indices, scores, dropped: n - drawn.usable, warnings };
+    return {
+      clusters: drawn.labels,
+      quotas: drawn.quotas,
+      indices: drawn.indices,
+      scores,
+      engine: native ? processorReport(run) : JAVASCRIPT,
+      work: { choosing: strataWork(n, budget, drawn.removed > 0) },
+      dropped: n - drawn.usable,
+      warnings,
+    };
   }
 
-  function choosePaper(scores: Float64Array, budget: number, seed: number | bigint): Choice {
-    const bins = paperToxicityBins(scores);
+  async function choosePaper(scores: Float64Array, budget: number, seed: number | bigint, run: SelectOptions): Promise<Choice> {
+    const turns = new Turns('ccs', run);
+    const { labels, members: bins } = await paperToxicityBins(scores, turns);
     const quota = Math.floor(budget / bins.length);
     const source = new PythonRandom(seed);
     const quotas = bins.map((bin) => Math.min(quota, bin.length));
-    const chosen = bins.flatMap((bin, b) => source.sample(bin.length, quotas[b] as number).map((place) => bin[place] as number));
+    const chosen = new Int32Array(quotas.reduce((sum, each) => sum + each, 0));
+    let count = 0;
+    for (const [b, bin] of bins.entries())
+      for (const place of source.draws(bin.length, quotas[b] as number)) {
+        if (count % 8192 === 0 && turns.due()) await turns.take(count, chosen.length);
+        chosen[count++] = bin[place] as number;
+      }
     const warnings =
       chosen.length === budget
         ? []
         : [`The paper preset of ccs chose ${chosen.length} of ${budget} records: quotas of small bins are not redistributed.`];
-    return { clusters: inBins(bins, scores.length), quotas: Int32Array.from(quotas), indices: Int32Array.from(chosen), scores, warnings };
+    return {
+      clusters: labels,
+      quotas: Int32Array.from(quotas),
+      indices: chosen,
+      scores,
+      work: { choosing: drawWork(5 * scores.length, budget) },
+      warnings,
+    };
   }
 }
 

@@ -1,10 +1,11 @@
-import { throwIfAborted } from '../core/run-options.ts';
+import type { RunOptions } from '../core/run-options.ts';
+import { Turns } from '../core/turns.ts';
 import { type Choice, defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
 import { engineReport } from './engine.ts';
 import { MaxHeap } from './max-heap.ts';
 import { type NearestNeighboursResult, nearestNeighbours } from './nearest-neighbours.ts';
-import { neighbourWork } from './phase-work.ts';
+import { messageWork, neighbourWork } from './phase-work.ts';
 import { finiteIndices } from './rank.ts';
 import type { FeatureTypes, Preset, SelectionInput, Selector } from './selector.ts';
 import { SPACES, type Space, spaceBytes, spaceOf } from './space.ts';
@@ -72,16 +73,18 @@ export function d2<S extends DifficultyScore = 'el2n'>(options: D2Options<S> = {
       const { points, work, warnings } = await spaceOf(embeddings, { space, components }, run, timed);
       const k = Math.min(neighbours, n - 1);
       const graph = k === 0 ? NO_NEIGHBOURS : await timed('neighbours', () => nearestNeighbours(points, { ...run, k }));
-      const spread = await timed('forward', () => passForward(difficulty, graph, paper ? null : forward));
-      const indices = await timed('reverse', async () => {
-        throwIfAborted(run.signal);
-        return passReverse(spread, graph, budget, paper ? null : reverse);
-      });
+      const spread = await timed('forward', () => passForward(difficulty, graph, paper ? null : forward, run));
+      const indices = await timed('reverse', () => passReverse(spread, graph, budget, paper ? null : reverse, run));
       return {
         indices,
         scores: spread,
         engine: engineReport(run),
-        work: { ...work, neighbours: neighbourWork(n, points.columns, k) },
+        work: {
+          ...work,
+          ...(k > 0 ? { neighbours: neighbourWork(n, points.columns, k) } : {}),
+          forward: messageWork(n, k),
+          reverse: messageWork(budget, k),
+        },
         warnings,
       };
     },
@@ -96,32 +99,41 @@ function fromTop(scores: Float64Array): Float64Array {
 }
 
 /** u, in fp64, neighbours added from the nearest on. gamma null: exp(-d). */
-export function passForward(
+async function passForward(
   difficulty: Float64Array,
   { k, indices, distances }: NearestNeighboursResult,
   gamma: number | null,
-): Float64Array {
-  return difficulty.map((own, i) => {
-    let sum = own;
+  run: RunOptions,
+): Promise<Float64Array> {
+  const n = difficulty.length;
+  const spread = new Float64Array(n);
+  const turns = new Turns('forward', run);
+  for (let i = 0; i < n; i++) {
+    if (i % 4096 === 0 && turns.due()) await turns.take(i, n);
+    let sum = difficulty[i] as number;
     for (let at = i * k; at < (i + 1) * k; at++) {
       const distance = distances[at] as number;
       const weight = Math.exp(gamma === null ? -distance : -gamma * distance * distance);
       sum += weight * (difficulty[indices[at] as number] as number);
     }
-    return sum;
-  });
+    spread[i] = sum;
+  }
+  return spread;
 }
 
 /** Takes `budget` records, each from its neighbours. gamma null: neighbours lose the whole value. */
-export function passReverse(
+async function passReverse(
   spread: Float64Array,
   { k, indices, distances }: NearestNeighboursResult,
   budget: number,
   gamma: number | null,
-): Int32Array {
+  run: RunOptions,
+): Promise<Int32Array> {
   const heap = new MaxHeap(spread);
   const chosen = new Int32Array(budget);
+  const turns = new Turns('reverse', run);
   for (let t = 0; t < budget; t++) {
+    if (t % 1024 === 0 && turns.due()) await turns.take(t, budget);
     const record = heap.pop();
     const value = heap.value(record);
     chosen[t] = record;

@@ -1,7 +1,7 @@
 import { defineSelector, requireNumber } from './define-selector.ts';
 import { engineReport } from './engine.ts';
 import { nearDuplicates } from './near-duplicates.ts';
-import { neighbourWork } from './phase-work.ts';
+import { drawWork, neighbourWork } from './phase-work.ts';
 import type { Selector } from './selector.ts';
 import { neighbourBytes } from './work-bytes.ts';
 
@@ -28,8 +28,7 @@ export function deduplicate(options: DeduplicateOptions = {}): Selector<'embeddi
     workBytes: (n, d) => 24 * n + neighbourBytes(n, d, 8),
     async choose({ n, budget, features: { embeddings } }, run, timed) {
       const { representatives, kept, closest } = await timed('neighbours', () => nearDuplicates(embeddings, { ...run, threshold }));
-      const duplicates = fill ? [...representatives.keys()].filter((i) => representatives[i] !== i) : [];
-      const indices = Int32Array.from([...kept, ...duplicates]).slice(0, budget);
+      const indices = await timed('choosing', () => inPoolOrder(representatives, kept, budget, fill));
       const warnings: string[] = [];
       if (kept.length < budget)
         warnings.push(
@@ -40,9 +39,19 @@ export function deduplicate(options: DeduplicateOptions = {}): Selector<'embeddi
         scores: closest,
         clusters: representatives,
         engine: engineReport(run),
-        work: { neighbours: neighbourWork(n, embeddings.columns, Math.min(8, n - 1)) },
+        work: { neighbours: neighbourWork(n, embeddings.columns, Math.min(8, n - 1)), choosing: drawWork(n, budget) },
         warnings,
       };
     },
   });
+}
+
+/** The kept records, then, where duplicates fill the budget, those that are not. */
+function inPoolOrder(representatives: Int32Array, kept: Int32Array, budget: number, fill: boolean): Int32Array {
+  if (!fill || kept.length >= budget) return kept.slice(0, budget);
+  const indices = new Int32Array(budget);
+  indices.set(kept);
+  let count = kept.length;
+  for (let i = 0; count < budget; i++) if (representatives[i] !== i) indices[count++] = i;
+  return indices;
 }

@@ -3,7 +3,7 @@ import type { Matrix } from '../core/matrix.ts';
 import { requireMemory } from '../core/memory.ts';
 import { throwIfAborted } from '../core/run-options.ts';
 import { isMapped } from '../native/map-file.ts';
-import type { EngineReport } from './engine.ts';
+import { type EngineReport, JAVASCRIPT } from './engine.ts';
 import { featuresHash } from './features-hash.ts';
 import type {
   FeatureKind,
@@ -28,7 +28,9 @@ export interface Choice {
   readonly gains?: Float64Array;
   readonly value?: number;
   readonly inertia?: number;
+  /** What computed it; default JavaScript alone */
   readonly engine?: EngineReport;
+  /** An entry for each phase that was timed */
   readonly work?: Readonly<Record<string, PhaseWork>>;
   readonly dropped?: number;
   readonly warnings?: readonly string[];
@@ -94,7 +96,7 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
         scores: scores ?? null,
         ...details,
         timings,
-        work: work ?? {},
+        work: { ...work, ...(hashed ? { hash: { flops: 0, bytes: featureBytes(features) } } : {}) },
         memory: { ...memory, peak: process.resourceUsage().maxRSS * 1024 },
         poolHash,
         method: name,
@@ -103,9 +105,7 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
         n: input.n,
         budget: input.budget,
         seed: BigInt(input.seed).toString(),
-        backend: engine?.backend ?? null,
-        isa: engine?.isa ?? null,
-        threads: engine?.threads ?? null,
+        ...(engine ?? JAVASCRIPT),
         dropped: dropped ?? 0,
         warnings: warnings ?? [],
       };
@@ -115,14 +115,17 @@ export function defineSelector<F extends FeatureKind>(definition: SelectorDefini
 
 function estimate<F extends FeatureKind>(definition: SelectorDefinition<F>, input: SelectionInput<F>): { input: number; work: number } {
   const features: Partial<FeatureTypes> = input.features;
-  const given = Object.values(features).filter((feature) => feature !== undefined && feature !== null);
-  const arrays = given.map((feature) => ('rows' in feature ? feature.data : feature));
-  const bytes = arrays.map((array) => (isMapped(array) ? 0 : array.byteLength)); // pages of a file can be given back
   const columns = features.embeddings?.columns ?? 0;
   return {
-    input: bytes.reduce((sum, each) => sum + each, 0),
+    input: featureBytes(features, (array) => !isMapped(array)), // pages of a file can be given back
     work: workBytes(definition, input.n, columns, input.budget),
   };
+}
+
+function featureBytes(features: Partial<FeatureTypes>, counts: (array: ArrayBufferView) => boolean = () => true): number {
+  const given = Object.values(features).filter((feature) => feature !== undefined && feature !== null);
+  const arrays = given.map((feature) => ('rows' in feature ? feature.data : feature));
+  return arrays.reduce((sum, array) => sum + (counts(array) ? array.byteLength : 0), 0);
 }
 
 function workBytes<F extends FeatureKind>(definition: SelectorDefinition<F>, n: number, d: number, budget: number): number {

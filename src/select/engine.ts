@@ -1,12 +1,21 @@
 import { engineInfo, resolveBackend } from '../native/engine-info.ts';
 import type { SelectOptions } from './selector.ts';
 
-/** Which native engine computed a result. */
+/** What computed a result. */
 export interface EngineReport {
   readonly backend: string;
-  /** instruction set on the processor, else the device and its arithmetic */
+  /** instruction set on the processor (in JavaScript its architecture), else the device and its arithmetic */
   readonly isa: string;
   readonly threads: number;
+}
+
+/** Of selectors that compute in JavaScript alone. */
+export const JAVASCRIPT: EngineReport = { backend: 'javascript', isa: process.arch, threads: 1 };
+
+/** Of native work on plain arrays, which runs on the processor whatever backend was asked for. */
+export function processorReport(options: SelectOptions): EngineReport {
+  const { isa, threads } = engineInfo();
+  return { backend: 'cpu', isa, threads: options.threads || threads };
 }
 
 /** The backend that a selection runs on. `auto` means the processor: selection features are small and already in host memory. */

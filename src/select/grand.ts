@@ -1,10 +1,10 @@
 import { MendsetError } from '../core/errors.ts';
-import { addon } from '../native/addon.ts';
-import { callNative } from '../native/native-error.ts';
-import { runTask } from '../native/run-task.ts';
 import { defineSelector, requireInteger, requireOneOf } from './define-selector.ts';
 import { DIFFICULTY_SCORES, type DifficultyScore, type FeatureOf, featureOf, hardSideOf } from './difficulty.ts';
+import { JAVASCRIPT, processorReport } from './engine.ts';
+import { rankWork } from './phase-work.ts';
 import { finiteIndices, NATIVE_FROM, type NonFinite, nonFiniteScore, rankAscending, rankDescending } from './rank.ts';
+import { rankScores } from './rank-scores.ts';
 import type { Preset, SelectOptions, Selector } from './selector.ts';
 
 export interface GrandOptions<S extends DifficultyScore = 'gradientNorm'> {
@@ -36,6 +36,7 @@ export function grand<S extends DifficultyScore = 'gradientNorm'>(options: Grand
     preset,
     needs: [feature],
     parameters: { score, offset, nonFinite },
+    workBytes: (n, _d, budget) => 8 * n + 36 * Math.min(n, budget + offset),
     async choose({ n, budget, features }, options, timed) {
       const scores = features[feature] as Float64Array;
       const [ranked, usable] = await timed('choosing', () => rank(scores, budget, options));
@@ -50,7 +51,14 @@ export function grand<S extends DifficultyScore = 'gradientNorm'>(options: Grand
         count === budget
           ? []
           : [`The paper preset of grand chooses half of the scored records, ${count}, whatever the budget (${budget}).`];
-      return { indices: ranked.slice(offset, offset + count), scores, dropped: n - usable, warnings };
+      return {
+        indices: ranked.slice(offset, offset + count),
+        scores,
+        engine: n < NATIVE_FROM ? JAVASCRIPT : processorReport(options),
+        work: { choosing: rankWork(n, Math.min(n, offset + count)) },
+        dropped: n - usable,
+        warnings,
+      };
     },
   });
 
@@ -63,8 +71,7 @@ export function grand<S extends DifficultyScore = 'gradientNorm'>(options: Grand
       return [(end === 'high' ? rankDescending : rankAscending)(scores, usable), usable.length];
     }
     const count = Math.min(scores.length, preset === 'paper' ? Math.floor(scores.length / 2) : offset + budget);
-    const task = callNative(() => addon().topScoresTask(scores, { count, end, dropBad: nonFinite === 'drop' }, options.threads ?? 0));
-    const { firstBad, finite, indices } = await runTask(task, 'grand', { ...options, result: () => task.result() });
+    const { firstBad, finite, indices } = await rankScores(scores, { count, end, dropBad: nonFinite === 'drop', phase: 'grand' }, options);
     if (firstBad >= 0) throw nonFiniteScore(what, firstBad, scores[firstBad] as number);
     return [indices, finite];
   }

@@ -1,8 +1,11 @@
 import type { Matrix } from '../core/matrix.ts';
-import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
+import type { RunOptions } from '../core/run-options.ts';
+import { Turns } from '../core/turns.ts';
 import { defineSelector, requireInteger, requireOneOf, type Timed } from './define-selector.ts';
+import { engineReport, JAVASCRIPT } from './engine.ts';
+import { meanRow } from './neighbours.ts';
 import { pca } from './pca.ts';
-import { pcaWork, productPerPickWork } from './phase-work.ts';
+import { pcaWork, productPerPickWork, rowsWork } from './phase-work.ts';
 import type { PhaseWork, Preset, SelectOptions, Selector } from './selector.ts';
 import { SPACES, type Space, spaceBytes } from './space.ts';
 
@@ -40,14 +43,15 @@ export function herding(options: HerdingOptions = {}): Selector<'embeddings'> {
     async choose({ n, budget, features: { embeddings } }, run, timed) {
       const { points, start, drift, work } = await moments(embeddings, run, timed);
       const indices = await timed('choosing', () => herd(points, start, drift, budget, paper ? 'farthest' : rule, run));
-      return { indices, work: { ...work, choosing: productPerPickWork(n, points.columns, budget) } };
+      const engine = space === 'pca' ? engineReport(run) : JAVASCRIPT;
+      return { indices, engine, work: { ...work, choosing: productPerPickWork(n, points.columns, budget) } };
     },
   });
 
   async function moments(embeddings: Matrix, run: SelectOptions, timed: Timed): Promise<Moments> {
     if (space === 'raw') {
-      const mean = await timed('mean', () => meanRow(embeddings));
-      return { points: embeddings, start: mean, drift: mean, work: {} };
+      const mean = await timed('mean', () => meanRow(embeddings, new Turns('herding', run)));
+      return { points: embeddings, start: mean, drift: mean, work: { mean: rowsWork(embeddings.rows, embeddings.columns, 1) } };
     }
     const { projected, mean, directions } = await timed('reduction', () => pca(embeddings, { ...run, components }));
     // Projected rows are centred. An inner product needs the mean's own projection, which then only moves the start of w.
@@ -70,8 +74,8 @@ interface Moments {
   readonly work: Readonly<Record<string, PhaseWork>>;
 }
 
-/** Multiply-adds between two looks at the abort signal, about 20 ms. */
-const WORK_PER_TURN = 2e7;
+/** Rows between two looks at the clock. */
+const TURN_ROWS = 256;
 
 async function herd(
   x: Matrix,
@@ -86,20 +90,17 @@ async function herd(
   const taken = new Uint8Array(n);
   // |x|^2 / 2 turns an inner product into an order by distance: |w - x|^2 = |w|^2 - 2 (<w, x> - |x|^2 / 2).
   const half = new Float64Array(rule === 'inner-product' ? 0 : n);
-  for (let i = 0; i < half.length; i++) half[i] = dot(data, i * d, data, i * d, d) / 2;
+  const turns = new Turns('herding', run);
+  for (let i = 0; i < half.length; i++) {
+    if (i % TURN_ROWS === 0 && turns.due()) await turns.take(0, budget);
+    half[i] = dot(data, i * d, data, i * d, d) / 2;
+  }
   const order = new Int32Array(budget);
-  let work = 0;
   for (let t = 0; t < budget; t++) {
     let best = -1;
     let highest = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < n; i++) {
-      work += d;
-      if (work > WORK_PER_TURN) {
-        work = 0;
-        run.onProgress?.({ phase: 'herding', done: t, total: budget });
-        await new Promise((resolve) => setImmediate(resolve));
-        throwIfAborted(run.signal);
-      }
+      if (i % TURN_ROWS === 0 && turns.due()) await turns.take(t, budget);
       if (taken[i] === 1) continue;
       let value = dot(w, 0, data, i * d, d);
       if (rule === 'nearest') value -= half[i] as number;
@@ -128,10 +129,4 @@ function dot(a: Float32Array | Float64Array, atA: number, b: Float32Array, atB: 
   }
   for (; p < d; p++) s0 += (a[atA + p] as number) * (b[atB + p] as number);
   return s0 + s1 + (s2 + s3);
-}
-
-function meanRow({ data, rows, columns: d }: Matrix): Float64Array {
-  const sum = new Float64Array(d);
-  for (let i = 0; i < rows; i++) for (let p = 0; p < d; p++) sum[p] = (sum[p] as number) + (data[i * d + p] as number);
-  return sum.map((value) => value / rows);
 }

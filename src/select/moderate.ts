@@ -1,10 +1,11 @@
 import type { Matrix } from '../core/matrix.ts';
-import { type RunOptions, throwIfAborted } from '../core/run-options.ts';
+import { Turns } from '../core/turns.ts';
 import { clusterBytes, clusterEmbeddings } from './cluster-embeddings.ts';
 import { type Choice, defineSelector, requireInteger, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
-import { rankAscending } from './rank.ts';
-import type { Preset, SelectionInput, Selector } from './selector.ts';
+import { rankWork, rowsWork } from './phase-work.ts';
+import { rankScores } from './rank-scores.ts';
+import type { Preset, SelectionInput, SelectOptions, Selector } from './selector.ts';
 import { strataOfGroups } from './strata-of-groups.ts';
 
 /** What the classes are: clusters of the embeddings, or the caller's own groups. */
@@ -50,30 +51,40 @@ export function moderate<B extends ModerateBy = 'cluster'>(options: ModerateOpti
       const { embeddings, groups } = (input as unknown as SelectionInput<'embeddings' | 'groups'>).features;
       const found = by === 'cluster' ? await clusterEmbeddings(embeddings, { clusters, components, restarts, seed }, run, timed) : null;
       const points = found ? found.points : embeddings;
-      const { labels, members } = strataOfGroups(found ? found.grouped.labels : groups);
+      const { labels, members } = await strataOfGroups(found ? found.grouped.labels : groups, new Turns('moderate', run));
       const distances = await timed('scoring', () => {
         if (found && !paper) return found.grouped.ownDistance;
         return distancesToCentres(points, members, paper ? 'median' : 'mean', run);
       });
-      const indices = await timed('choosing', () => {
-        const ranked = rankAscending(distances, distances.keys());
+      const indices = await timed('choosing', async () => {
+        const nearest = async (values: Float64Array, count: number) => (await rankScores(values, { count, end: 'low' }, run)).indices;
         if (paper) {
           const share = budget / n;
+          const ranked = await nearest(distances, n);
           return ranked.slice(roundToEven(n * (0.5 - share / 2)), roundToEven(n * (0.5 + share / 2)));
         }
+        const ranked = await nearest(distances, (n >> 1) + 1);
         const [low, high] = [ranked[(n - 1) >> 1] as number, ranked[n >> 1] as number];
         const median = ((distances[low] as number) + (distances[high] as number)) / 2;
-        const fromMedian = distances.map((distance) => Math.abs(distance - median));
-        return rankAscending(fromMedian, fromMedian.keys()).slice(0, budget);
+        return nearest(
+          distances.map((distance) => Math.abs(distance - median)),
+          budget,
+        );
       });
       const warnings = [...(found?.warnings ?? [])];
       if (indices.length !== budget)
         warnings.push(`The paper preset of moderate chose ${indices.length} of ${budget} records: both ends of its window are rounded.`);
       return {
-        indices: Int32Array.from(indices),
+        indices,
         scores: distances,
         clusters: labels,
-        ...(found ? { inertia: found.grouped.inertia, engine: engineReport(run), work: found.work } : {}),
+        ...(found ? { inertia: found.grouped.inertia } : {}),
+        engine: engineReport(run),
+        work: {
+          ...found?.work,
+          scoring: rowsWork(n, found && !paper ? 0 : points.columns, 4),
+          choosing: rankWork(n, Math.max(budget, (n >> 1) + 1)),
+        },
         warnings,
       };
     },
@@ -85,15 +96,16 @@ async function distancesToCentres(
   x: Matrix,
   members: readonly Int32Array[],
   kind: 'mean' | 'median',
-  run: RunOptions,
+  run: SelectOptions,
 ): Promise<Float64Array> {
   const { data, rows, columns: d } = x;
   const distances = new Float64Array(rows);
+  const turns = new Turns('distances', run);
+  let done = 0;
   for (const each of members) {
-    await new Promise((resolve) => setImmediate(resolve));
-    throwIfAborted(run.signal);
-    const centre = kind === 'mean' ? meanOf(x, each) : medianOf(x, each);
+    const centre = await (kind === 'mean' ? meanOf(x, each, turns) : medianOf(x, each, turns));
     for (const i of each) {
+      if (done++ % TURN_ROWS === 0 && turns.due()) await turns.take(done, rows);
       let square = 0;
       for (let p = 0; p < d; p++) square += ((data[i * d + p] as number) - (centre[p] as number)) ** 2;
       distances[i] = Math.sqrt(square);
@@ -102,20 +114,29 @@ async function distancesToCentres(
   return distances;
 }
 
-function meanOf({ data, columns: d }: Matrix, members: Int32Array): Float64Array {
+/** Rows between two looks at the clock. */
+const TURN_ROWS = 256;
+
+async function meanOf({ data, columns: d, rows }: Matrix, members: Int32Array, turns: Turns): Promise<Float64Array> {
   const sum = new Float64Array(d);
-  for (const i of members) for (let p = 0; p < d; p++) sum[p] = (sum[p] as number) + (data[i * d + p] as number);
+  for (const [place, i] of members.entries()) {
+    if (place % TURN_ROWS === 0 && turns.due()) await turns.take(0, rows);
+    for (let p = 0; p < d; p++) sum[p] = (sum[p] as number) + (data[i * d + p] as number);
+  }
   return sum.map((value) => value / members.length);
 }
 
-function medianOf({ data, columns: d }: Matrix, members: Int32Array): Float64Array {
+async function medianOf({ data, columns: d, rows }: Matrix, members: Int32Array, turns: Turns): Promise<Float64Array> {
   const column = new Float32Array(members.length);
-  return Float64Array.from({ length: d }, (_, p) => {
-    for (const [place, i] of members.entries()) column[place] = data[i * d + p] as number;
+  const medians = new Float64Array(d);
+  for (let p = 0; p < d; p++) {
+    if (turns.due()) await turns.take(0, rows);
+    for (let place = 0; place < members.length; place++) column[place] = data[(members[place] as number) * d + p] as number;
     column.sort();
     const [low, high] = [column[(members.length - 1) >> 1] as number, column[members.length >> 1] as number];
-    return (low + high) / 2;
-  });
+    medians[p] = (low + high) / 2;
+  }
+  return medians;
 }
 
 /** As Python's `round`: halves to the even neighbour. */

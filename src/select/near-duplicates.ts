@@ -1,4 +1,5 @@
 import { type Matrix, matrix } from '../core/matrix.ts';
+import { Turns } from '../core/turns.ts';
 import { requireNumber } from './define-selector.ts';
 import { nearestNeighbours } from './nearest-neighbours.ts';
 import { requireRows } from './pca.ts';
@@ -32,17 +33,20 @@ export async function nearDuplicates(x: Matrix, options: NearDuplicatesOptions =
   const { threshold = 0.95 } = options;
   requireRows(x);
   requireNumber('threshold', threshold, -1, 1);
-  const { rows: n, columns: d, data } = x;
+  const { rows: n, columns: d } = x;
   const reach = Math.fround(1 - threshold);
   const groups = new DisjointSets(n);
   const closest = new Float64Array(n).fill(-1);
-  let open = Int32Array.from({ length: n }, (_, i) => i).filter((i) => data.subarray(i * d, (i + 1) * d).some((value) => value !== 0));
+  const turns = new Turns('near-duplicates', options);
+  let open = await rowsWithDirection(x, turns);
   for (let length = FIRST_NEIGHBOURS; open.length > 1; length *= 4) {
     const k = Math.min(length, open.length - 1);
-    const part = open.length === n ? x : matrix(gather(data, open, d), open.length, d);
+    const part = open.length === n ? x : matrix(await gather(x, open, turns), open.length, d);
     const { indices, distances } = await nearestNeighbours(part, { ...options, k, metric: 'cosine' });
     const full: number[] = [];
-    for (const [at, row] of open.entries()) {
+    for (let at = 0; at < open.length; at++) {
+      if (at % 4096 === 0 && turns.due()) await turns.take(at, open.length);
+      const row = open[at] as number;
       if (length === FIRST_NEIGHBOURS) closest[row] = 1 - (distances[at * k] as number);
       let near = 0;
       while (near < k && (distances[at * k + near] as number) <= reach) {
@@ -57,9 +61,27 @@ export async function nearDuplicates(x: Matrix, options: NearDuplicatesOptions =
   return { representatives, kept: Int32Array.from(representatives.keys()).filter((i) => representatives[i] === i), closest };
 }
 
-function gather(data: Float32Array, rows: Int32Array, d: number): Float32Array {
+/** The rows that are not all zeros. */
+async function rowsWithDirection({ data, rows: n, columns: d }: Matrix, turns: Turns): Promise<Int32Array<ArrayBuffer>> {
+  const found = new Int32Array(n);
+  let count = 0;
+  for (let i = 0; i < n; i++) {
+    if (i % 1024 === 0 && turns.due()) await turns.take(i, n);
+    let at = i * d;
+    const end = at + d;
+    while (at < end && data[at] === 0) at++;
+    if (at < end) found[count++] = i;
+  }
+  return found.slice(0, count);
+}
+
+async function gather({ data, columns: d }: Matrix, rows: Int32Array, turns: Turns): Promise<Float32Array> {
   const out = new Float32Array(rows.length * d);
-  for (const [place, row] of rows.entries()) out.set(data.subarray(row * d, (row + 1) * d), place * d);
+  for (let place = 0; place < rows.length; place++) {
+    if (place % 1024 === 0 && turns.due()) await turns.take(place, rows.length);
+    const row = rows[place] as number;
+    out.set(data.subarray(row * d, (row + 1) * d), place * d);
+  }
   return out;
 }
 

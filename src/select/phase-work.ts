@@ -29,3 +29,34 @@ export function neighbourWork(n: number, d: number, k: number): PhaseWork {
 export function productPerPickWork(n: number, d: number, picks: number): PhaseWork {
   return { flops: 2 * n * d * picks, bytes: 4 * n * d * picks };
 }
+
+/** The mean of all rows, or the distances of all rows to centres: `perNumber` operations on every number, read once. */
+export function rowsWork(n: number, d: number, perNumber: number): PhaseWork {
+  return { flops: perNumber * n * d, bytes: 4 * n * d + 8 * n };
+}
+
+/** The first `count` of n scores: a pass to count, up to three to find where they end, one to collect, six to order what is left. */
+export function rankWork(n: number, count: number): PhaseWork {
+  return { flops: 0, bytes: 8 * n * (count < n ? 5 : 2) + 16 * count * 13 + 4 * count };
+}
+
+/** A pass over the scores (three more to find the cut), their strata, the members side by side, and the draw. */
+export function strataWork(n: number, budget: number, cut: boolean): PhaseWork {
+  return { flops: 4 * n, bytes: 8 * n * (cut ? 5 : 2) + 12 * n + 8 * budget };
+}
+
+/** Records or labels that are moved and drawn from, without arithmetic. */
+export function drawWork(n: number, budget: number): PhaseWork {
+  return { flops: 0, bytes: 4 * (n + budget) };
+}
+
+/** Weights and sums over the edges of a graph of k neighbours, from `records` records. */
+export function messageWork(records: number, k: number): PhaseWork {
+  return { flops: 4 * records * k, bytes: 16 * records * k + 8 * records };
+}
+
+/** Mini-batch k-means: `steps` batches against all centroids, then every row once. */
+export function miniBatchWork(n: number, d: number, k: number, steps: number, batch: number): PhaseWork {
+  const rows = steps * batch + n;
+  return { flops: rows * d * (2 * k + 1), bytes: 4 * rows * d };
+}

@@ -1,17 +1,20 @@
 import type { Matrix } from '../core/matrix.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
+import { Turns } from '../core/turns.ts';
 import { mixOfCluster, paperMixOfCluster } from './cluster-choice.ts';
 import { clusterBytes } from './cluster-embeddings.ts';
 import { defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
 import { PAPER_REDUCTION_SEED } from './k-center.ts';
 import { type KMeansResult, kMeans } from './k-means.ts';
-import { type MiniBatchKMeansResult, miniBatchKMeans } from './mini-batch-k-means.ts';
+import type { MiniBatchKMeansResult } from './mini-batch-k-means.ts';
 import { distancesToMean, meanNeighbourDistances } from './neighbours.ts';
+import { paperMiniBatchKMeans } from './paper-mini-batch.ts';
 import { pca } from './pca.ts';
-import { kMeansWork, neighbourWork, pcaWork } from './phase-work.ts';
+import { kMeansWork, miniBatchWork, neighbourWork, pcaWork, rankWork, rowsWork } from './phase-work.ts';
 import { rankGroups } from './rank-groups.ts';
 import type { Preset, SelectOptions, Selector } from './selector.ts';
+import { shuffleInTurns } from './shuffle-in-turns.ts';
 import { proportional, waterFill } from './water-fill.ts';
 import { neighbourBytes } from './work-bytes.ts';
 
@@ -76,12 +79,12 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
       const k = Math.min(clusters, n);
       const grouped = await timed<KMeansResult | MiniBatchKMeansResult>('clustering', () =>
         paper
-          ? miniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions)
+          ? paperMiniBatchKMeans(points, k, PAPER_REDUCTION_SEED, runOptions)
           : kMeans(points, { ...runOptions, k, restarts, seed, second: false }),
       );
       const values = await timed('scoring', () => rankingValues(mode, points, grouped.ownDistance, runOptions));
-      const { chosen, quotas } = await timed('choosing', () => {
-        const groups = rankGroups(values, grouped.labels, k);
+      const { chosen, quotas } = await timed('choosing', async () => {
+        const groups = await rankGroups(values, grouped.labels, k, runOptions);
         const quotas = shareBudget(
           allocation,
           budget,
@@ -89,12 +92,15 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
           paper,
         );
         const source = paper ? new PythonRandom(seed) : new RandomStream(seed, STREAM_IDS.random);
-        const parts = groups.map((group, j) => {
+        const turns = new Turns('saps', runOptions);
+        const parts: Int32Array[] = [];
+        for (const [j, group] of groups.entries()) {
           const quota = quotas[j] as number;
-          if (mode === 'random' || mode === 'stratified') return source.shuffle([...group.slice().sort()]).slice(0, quota);
-          if (mode !== 'mix') return group.subarray(0, quota);
-          return paper ? paperMixOfCluster(values, group, quota, boundaryRatio) : mixOfCluster(values, group, quota, boundaryRatio);
-        });
+          if (mode === 'random' || mode === 'stratified')
+            parts.push((await shuffleInTurns(group.slice().sort(), source, turns)).subarray(0, quota));
+          else if (mode === 'mix') parts.push((paper ? paperMixOfCluster : mixOfCluster)(values, group, quota, boundaryRatio));
+          else parts.push(group.subarray(0, quota));
+        }
         return { chosen: joined(parts), quotas };
       });
       if (chosen.length !== budget)
@@ -110,8 +116,15 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
         engine: engineReport(runOptions),
         work: {
           reduction: pcaWork(n, embeddings.columns, points.columns),
-          ...('iterations' in grouped ? { clustering: kMeansWork(n, points.columns, k, grouped.iterations + 1) } : {}),
-          ...(mode === 'density' ? { scoring: neighbourWork(n, points.columns, Math.min(4, n - 1)) } : {}),
+          clustering:
+            'iterations' in grouped
+              ? kMeansWork(n, points.columns, k, grouped.iterations + 1)
+              : miniBatchWork(n, points.columns, k, grouped.steps, grouped.batchSize),
+          scoring:
+            mode === 'density'
+              ? neighbourWork(n, points.columns, Math.min(4, n - 1))
+              : rowsWork(n, mode === 'global' ? points.columns : 0, 4),
+          choosing: rankWork(n, n),
         },
         warnings,
       };
@@ -141,7 +154,7 @@ function shareBudget(allocation: SapsAllocation, budget: number, sizes: readonly
 
 async function rankingValues(mode: SapsMode, points: Matrix, ownDistance: Float64Array, options: SelectOptions): Promise<Float64Array> {
   if (mode === 'global') {
-    const toMean = distancesToMean(points);
+    const toMean = await distancesToMean(points, options);
     return ownDistance.map((distance, i) => distance + (toMean[i] as number));
   }
   if (mode === 'density') {

@@ -87,7 +87,7 @@ export interface Selection {
   readonly inertia?: number;
   /** milliseconds per phase */
   readonly timings: Readonly<Record<string, number>>;
-  /** by phase, for the phases that have a formula */
+  /** by phase: an entry for each of `timings` */
   readonly work: Readonly<Record<string, PhaseWork>>;
   /** bytes: what was estimated before the work, and the largest resident size of the process so far */
   readonly memory: { readonly input: number; readonly work: number; readonly peak: number };
@@ -100,10 +100,11 @@ export interface Selection {
   readonly budget: number;
   /** decimal, because seeds have 64 bits */
   readonly seed: string;
-  /** null when no native engine was needed */
-  readonly backend: string | null;
-  readonly isa: string | null;
-  readonly threads: number | null;
+  /** `cpu`, `plain` or `cuda`; `javascript` where no native engine was needed */
+  readonly backend: string;
+  /** instruction set; of JavaScript the processor's architecture */
+  readonly isa: string;
+  readonly threads: number;
   /** records left out because their score is not finite */
   readonly dropped: number;
   readonly warnings: readonly string[];

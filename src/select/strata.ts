@@ -1,3 +1,4 @@
+import type { Turns } from '../core/turns.ts';
 import { extent } from './without-extremes.ts';
 
 /**
@@ -30,13 +31,28 @@ export function equalWidthStrata(scores: ArrayLike<number>, members: ArrayLike<n
 }
 
 /** The published toxicity bins: upper bounds .02, .03, .04, .05, then the rest; a missing score counts as 0. */
-export function paperToxicityBins(scores: ArrayLike<number>): number[][] {
-  const bounds = [0.02, 0.03, 0.04, 0.05];
-  const bins: number[][] = [[], [], [], [], []];
-  for (let i = 0; i < scores.length; i++) {
+export async function paperToxicityBins(
+  scores: ArrayLike<number>,
+  turns: Turns,
+): Promise<{ readonly labels: Int32Array; readonly members: readonly Int32Array[] }> {
+  const n = scores.length;
+  const labels = new Int32Array(n);
+  const sizes = [0, 0, 0, 0, 0];
+  for (let i = 0; i < n; i++) {
+    if (i % 65536 === 0 && turns.due()) await turns.take(i, 2 * n);
     const score = Number.isFinite(scores[i]) ? (scores[i] as number) : 0;
-    const bin = bounds.findIndex((bound) => score <= bound);
-    (bins[bin < 0 ? bounds.length : bin] as number[]).push(i);
+    const bin = score <= 0.02 ? 0 : score <= 0.03 ? 1 : score <= 0.04 ? 2 : score <= 0.05 ? 3 : 4;
+    labels[i] = bin;
+    sizes[bin] = (sizes[bin] as number) + 1;
   }
-  return bins;
+  const members = sizes.map((size) => new Int32Array(size));
+  const filled = [0, 0, 0, 0, 0];
+  for (let i = 0; i < n; i++) {
+    if (i % 65536 === 0 && turns.due()) await turns.take(n + i, 2 * n);
+    const bin = labels[i] as number;
+    const place = filled[bin] as number;
+    (members[bin] as Int32Array)[place] = i;
+    filled[bin] = place + 1;
+  }
+  return { labels, members };
 }

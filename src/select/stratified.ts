@@ -1,8 +1,11 @@
 import { RandomStream, STREAM_IDS } from '../core/random.ts';
+import { Turns } from '../core/turns.ts';
 import { clusterBytes, clusterEmbeddings } from './cluster-embeddings.ts';
 import { type Choice, defineSelector, requireInteger, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
+import { drawWork } from './phase-work.ts';
 import type { Preset, SelectionInput, Selector } from './selector.ts';
+import { shuffleInTurns } from './shuffle-in-turns.ts';
 import { strataOfGroups } from './strata-of-groups.ts';
 import { proportional, waterFill } from './water-fill.ts';
 
@@ -50,8 +53,9 @@ export function stratified<B extends StratifiedBy = 'cluster'>(options: Stratifi
       const { n, budget, seed } = input;
       const { embeddings, groups } = (input as unknown as SelectionInput<'embeddings' | 'groups'>).features;
       const found = by === 'cluster' ? await clusterEmbeddings(embeddings, { clusters, components, restarts, seed }, run, timed) : null;
-      return timed('choosing', () => {
-        const { labels, members } = strataOfGroups(found ? found.grouped.labels : groups);
+      return timed('choosing', async () => {
+        const turns = new Turns('stratified', run);
+        const { labels, members } = await strataOfGroups(found ? found.grouped.labels : groups, turns);
         const sizes = members.map((each) => each.length);
         const quotas = paper
           ? sizes.map((size) => Math.max(1, Math.floor((budget * size) / n)))
@@ -60,7 +64,7 @@ export function stratified<B extends StratifiedBy = 'cluster'>(options: Stratifi
         let at = 0;
         for (const [stratum, each] of members.entries()) {
           const source = new RandomStream(seed, STREAM_IDS.stratified, stratum);
-          indices.set(source.shuffle(each.slice()).subarray(0, quotas[stratum]), at);
+          indices.set((await shuffleInTurns(each.slice(), source, turns)).subarray(0, quotas[stratum]), at);
           at += quotas[stratum] as number;
         }
         const warnings = [...(found?.warnings ?? [])];
@@ -70,7 +74,8 @@ export function stratified<B extends StratifiedBy = 'cluster'>(options: Stratifi
           indices,
           clusters: labels,
           quotas: Int32Array.from(quotas),
-          ...(found ? { inertia: found.grouped.inertia, engine: engineReport(run), work: found.work } : {}),
+          ...(found ? { inertia: found.grouped.inertia, engine: engineReport(run) } : {}),
+          work: { ...found?.work, choosing: drawWork(3 * n, budget) },
           warnings,
         };
       });

@@ -1,4 +1,5 @@
 import { defineSelector } from './define-selector.ts';
+import { drawWork } from './phase-work.ts';
 import type { Selector } from './selector.ts';
 
 /**
@@ -14,7 +15,7 @@ export function uniform(): Selector {
     parameters: {},
     workBytes: (_n, _d, budget) => 4 * budget,
     async choose({ n, budget }, _options, timed) {
-      return { indices: await timed('choosing', () => everyNth(n, budget)) };
+      return { indices: await timed('choosing', () => everyNth(n, budget)), work: { choosing: drawWork(0, budget) } };
     },
   });
 }

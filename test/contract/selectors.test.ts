@@ -196,7 +196,14 @@ describe.each(cases)('$name', ({ selector, skip = [] }) => {
     expect(selection.memory.work).toBe(selector.workBytes?.(60, 12, 20));
     expect(selection.memory.input).toBe(60 * (12 * 4 + 3 * 8 + 4));
     expect(selection.memory.peak).toBeGreaterThan(0);
-    for (const { flops, bytes } of Object.values(selection.work)) expect(Math.min(flops, bytes)).toBeGreaterThan(0);
+    expect(Object.keys(selection.work).sort()).toEqual(Object.keys(selection.timings).sort());
+    for (const { flops, bytes } of Object.values(selection.work)) {
+      expect(flops).toBeGreaterThanOrEqual(0);
+      expect(bytes).toBeGreaterThan(0);
+    }
+    expect(['cpu', 'javascript']).toContain(selection.backend);
+    expect(selection.isa).toMatch(/^\w+$/);
+    expect(selection.threads).toBeGreaterThan(0);
     await expect(selector.select({ ...given, ids: ['one'] })).rejects.toThrow(/ids of 60 records but received 1/);
   });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PythonRandom, RandomStream } from '../../../src/core/random.ts';
+import { engineInfo } from '../../../src/native/engine-info.ts';
 import { ccs, defaultBeta, drawNatively, drawPlainly } from '../../../src/select/ccs.ts';
 import { grand } from '../../../src/select/grand.ts';
 import { random } from '../../../src/select/random.ts';
@@ -9,11 +10,20 @@ describe('random', () => {
   it('takes the first of stream 2', async () => {
     const selection = await random().select({ n: 10, budget: 4, seed: 43, features: {} });
     expect([...selection.indices]).toEqual([0, 9, 3, 2]);
-    expect(selection).toMatchObject({ method: 'random', preset: 'principled', seed: '43', budget: 4, backend: null, warnings: [] });
+    expect(selection).toMatchObject({
+      method: 'random',
+      preset: 'principled',
+      seed: '43',
+      budget: 4,
+      backend: 'javascript',
+      isa: process.arch,
+      threads: 1,
+    });
   });
   it('draws the same permutation in a large window', async () => {
     const n = 70_001;
-    const { indices } = await random().select({ n, budget: 5000, seed: 43, features: {} });
+    const { indices, ...report } = await random().select({ n, budget: 5000, seed: 43, features: {} }, { threads: 2 });
+    expect(report).toMatchObject({ backend: 'cpu', isa: engineInfo().isa, threads: 2 });
     expect(indices).toEqual(new RandomStream(43, 2).permutation(n).slice(0, 5000));
   });
   it('paper: takes the first of the Python shuffle', async () => {
@@ -142,7 +152,9 @@ describe('large windows, computed by the engine', () => {
   });
   it.each(['gradientNorm', 'margin'] as const)('grand by %s: the same as a full sort', async (score) => {
     const features = { scores: withNaN, gradientNorms: withNaN };
-    const { indices, dropped } = await grand({ score, offset: 10, nonFinite: 'drop' }).select({ n, budget: 500, seed: 0, features });
+    const selector = grand({ score, offset: 10, nonFinite: 'drop' });
+    const { indices, dropped, ...report } = await selector.select({ n, budget: 500, seed: 0, features }, { threads: 3 });
+    expect(report).toMatchObject({ backend: 'cpu', isa: engineInfo().isa, threads: 3 });
     const usable = [...withNaN.keys()].filter((i) => i % 7 !== 3);
     const sign = score === 'margin' ? 1 : -1;
     usable.sort((a, b) => sign * ((withNaN[a] as number) - (withNaN[b] as number)) || a - b);

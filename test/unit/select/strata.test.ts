@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RandomStream } from '../../../src/core/random.ts';
+import { Turns } from '../../../src/core/turns.ts';
 import { rankAscending, rankDescending } from '../../../src/select/rank.ts';
 import { paperToxicityBins, equalWidthStrata as strataAsArrays } from '../../../src/select/strata.ts';
 import { withoutExtremes } from '../../../src/select/without-extremes.ts';
@@ -19,8 +20,10 @@ describe('equalWidthStrata', () => {
   });
 });
 
-it('paperToxicityBins uses the published bounds; a missing score is 0', () => {
-  expect(paperToxicityBins([0.02, 0.021, 0.03, 0.04, 0.05, 0.051, Number.NaN, 1])).toEqual([[0, 6], [1, 2], [3], [4], [5, 7]]);
+it('paperToxicityBins uses the published bounds; a missing score is 0', async () => {
+  const { labels, members } = await paperToxicityBins([0.02, 0.021, 0.03, 0.04, 0.05, 0.051, Number.NaN, 1], new Turns('test', {}));
+  expect(members.map((each) => [...each])).toEqual([[0, 6], [1, 2], [3], [4], [5, 7]]);
+  expect([...labels]).toEqual([0, 1, 1, 2, 3, 4, 0, 4]);
 });
 
 it('withoutExtremes equals a full sort', () => {
