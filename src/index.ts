@@ -50,7 +50,7 @@ export type { AdapterShape } from './model/adapter-folder.ts';
 export { type EmbedOptions, EncoderModel } from './model/encoder-model.ts';
 export { batchOfLengths, type ForecastWork, forecastMemory, type MemoryForecast } from './model/forecast-memory.ts';
 export { type Completion, type GenerateOptions, type GradientNorms, LanguageModel, type TokenScores } from './model/language-model.ts';
-export type { BackendName, LoadOptions } from './model/load-weights.ts';
+export type { BackendName, LanguageModelOptions, LoadOptions, WeightStorage } from './model/load-weights.ts';
 export { mergeAdapter } from './model/merge-adapter.ts';
 export type { Pooling, SentenceConfig } from './model/sentence-config.ts';
 export { SentenceEncoder } from './model/sentence-encoder.ts';

@@ -9,10 +9,12 @@ namespace mendset::addon {
 Napi::Object to_object(Napi::Env env, const MemoryForecast& f) {
   Napi::Object out = Napi::Object::New(env);
   for (const auto& [name, bytes] : {std::pair{"weights", f.weights},
+                                    {"weightsMost", f.weights_most},
                                     {"reference", f.reference},
                                     {"optimizer", f.optimizer},
                                     {"optimizerMost", f.optimizer_most},
                                     {"snapshot", f.snapshot},
+                                    {"snapshotMost", f.snapshot_most},
                                     {"work", f.work},
                                     {"gradients", f.gradients},
                                     {"cache", f.cache},
@@ -75,19 +77,24 @@ bool forecast_of_generation(const std::shared_ptr<Model>& model, const Napi::Obj
          succeeded(work.Env(), forecast_generate(model, prompts, options, out));
 }
 
-// configJson, backend, threads, work
+// configJson or folder, backend, threads, work, isFolder, asStored
 Napi::Value forecast_memory(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
-  std::string config, kind;
+  std::string source, kind;
+  bool is_folder = false, as_stored = false;
   std::shared_ptr<Backend> backend;
   std::shared_ptr<Model> model;
-  if (!read_string(info[0], "config", &config) || !open_backend(info[1], info[2], &backend)) return env.Undefined();
+  if (!read_string(info[0], "model", &source) || !open_backend(info[1], info[2], &backend) ||
+      !read_boolean(info[4], "isFolder", &is_folder) || !read_boolean(info[5], "asStored", &as_stored)) {
+    return env.Undefined();
+  }
   if (!info[3].IsObject()) {
     throw_status(env, failure(Code::invalid_argument, "Expected the work to forecast: { kind, ... }."));
     return env.Undefined();
   }
   const auto work = info[3].As<Napi::Object>();
-  if (!read_string(work.Get("kind"), "kind", &kind) || !succeeded(env, layout_model(backend, config, &model)))
+  const auto lay_out = is_folder ? layout_checkpoint : layout_model;
+  if (!read_string(work.Get("kind"), "kind", &kind) || !succeeded(env, lay_out(backend, source, as_stored, &model)))
     return env.Undefined();
   const struct {
     const char* name;

@@ -10,15 +10,19 @@ namespace mendset::addon {
 
 namespace {
 
-// directory, backend, threads
+// directory, backend, threads, asStored
 Napi::Value load_model(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::string directory;
   std::shared_ptr<Backend> backend;
-  if (!read_string(info[0], "directory", &directory) || !open_backend(info[1], info[2], &backend)) return env.Undefined();
+  bool as_stored = false;
+  if (!read_string(info[0], "directory", &directory) || !open_backend(info[1], info[2], &backend) ||
+      !read_boolean(info[3], "asStored", &as_stored)) {
+    return env.Undefined();
+  }
   auto model = std::make_shared<std::shared_ptr<Model>>();
   std::unique_ptr<Task> task;
-  if (!succeeded(env, load_model_task(backend, directory, model.get(), &task))) return env.Undefined();
+  if (!succeeded(env, load_model_task(backend, directory, as_stored, model.get(), &task))) return env.Undefined();
   return TaskObject::create(
       env, std::move(task), {}, [model](Napi::Env e) -> Napi::Value { return ModelObject::create(e, *model); }, model);
 }

@@ -17,7 +17,8 @@ void ModelObject::define(Napi::Env env) {
       env, "NativeModel",
       {InstanceMethod<&ModelObject::summary>("summary"), InstanceMethod<&ModelObject::tensor_list>("tensors"),
        InstanceMethod<&ModelObject::read_values>("readTensor"), InstanceMethod<&ModelObject::write_values>("writeTensor"),
-       InstanceMethod<&ModelObject::copy>("copy"), InstanceMethod<&ModelObject::dispose>("dispose")}));
+       InstanceMethod<&ModelObject::copy>("copy"),
+       InstanceMethod<&ModelObject::take_weights>("takeWeights"), InstanceMethod<&ModelObject::dispose>("dispose")}));
 }
 
 ModelObject::ModelObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<ModelObject>(info) {
@@ -73,6 +74,7 @@ Napi::Value ModelObject::summary(const Napi::CallbackInfo& info) {
   out.Set("eos", static_cast<double>(s.eos));
   out.Set("tiedHead", s.tied_head);
   out.Set("storedDtype", s.stored_dtype);
+  out.Set("heldDtype", s.held_dtype);
   out.Set("labels", static_cast<double>(s.labels));
   const Backend& backend = model_backend(*model_);
   out.Set("backend", backend.name());
@@ -129,6 +131,13 @@ Napi::Value ModelObject::copy(const Napi::CallbackInfo& info) {
   std::shared_ptr<Model> other;
   if (!alive(env) || !succeeded(env, copy_model(model_, &other))) return env.Undefined();
   return create(env, std::move(other));
+}
+
+Napi::Value ModelObject::take_weights(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  std::shared_ptr<Model> from;
+  if (alive(env) && read(info[0], "from", &from)) succeeded(env, mendset::take_weights(*model_, *from));
+  return env.Undefined();
 }
 
 Napi::Value ModelObject::dispose(const Napi::CallbackInfo& info) {

@@ -26,6 +26,7 @@ class ModelObject : public Napi::ObjectWrap<ModelObject> {
   Napi::Value read_values(const Napi::CallbackInfo& info);
   Napi::Value write_values(const Napi::CallbackInfo& info);
   Napi::Value copy(const Napi::CallbackInfo& info);
+  Napi::Value take_weights(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   bool alive(Napi::Env env) const;
   void release(Napi::Env env);

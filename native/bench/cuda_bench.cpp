@@ -111,7 +111,7 @@ Status step(const std::shared_ptr<Backend>& backend, const std::string& json, in
   std::shared_ptr<Model> model;
   std::shared_ptr<Trainer> trainer;
   MS_TRY(create_model(backend, json, 1, &model));
-  MS_TRY(create_trainer(model, nullptr, {}, &trainer));
+  MS_TRY(create_trainer(model, nullptr, {}, nullptr, &trainer));
   const Batch batch(samples, kTokens);
   StepRequest request;
   request.chosen = batch.view();

@@ -24,9 +24,9 @@ void linear(const Bench& bench, int64_t rows, int64_t in, int64_t out, int32_t l
   const std::vector<float> x = values(rows * in, 1), w = values(in * out, 2), bias = values(out, 3);
   std::vector<float> y = values(rows * out, 4), d_x(at(rows * in)), d_w(at(in * out)), d_bias(at(out));
   const std::string suffix = text(" %ldx%ldx%ld %s%s", rows, in, out, layout == MS_LAYOUT_IN_OUT ? "in_out" : "out_in", activation == MS_ACTIVATION_NONE ? "" : " gelu");
-  const ms_linear_forward_args forward{rows, in, out, x.data(), in, activation, w.data(), layout, bias.data(), nullptr, y.data(), out};
+  const ms_linear_forward_args forward{rows, in, out, x.data(), in, activation, w.data(), layout, bias.data(), nullptr, y.data(), out, MS_TYPE_F32};
   bench.measure("linear_forward" + suffix, flops, bytes, [&] { bench.table().linear_forward(bench.context(), &forward); });
-  const ms_linear_backward_input_args input{rows, in, out, y.data(), out, w.data(), layout, x.data(), activation, d_x.data(), in, 0.0f};
+  const ms_linear_backward_input_args input{rows, in, out, y.data(), out, w.data(), layout, x.data(), activation, d_x.data(), in, 0.0f, MS_TYPE_F32};
   bench.measure("linear_backward_input" + suffix, flops, bytes, [&] { bench.table().linear_backward_input(bench.context(), &input); });
   const ms_linear_backward_weight_args weight{rows, in, out, x.data(), in, activation, y.data(), out, d_w.data(), layout, d_bias.data(), 0.0f};
   bench.measure("linear_backward_weight" + suffix, flops, bytes, [&] { bench.table().linear_backward_weight(bench.context(), &weight); });
@@ -54,7 +54,7 @@ void attention(const Bench& bench, int64_t samples, int64_t length, int32_t head
   const double pairs = real(rows) * real(length + 1) / 2 * real(width), bytes = 16 * real(rows) * real(width);
   const std::string shape = text(" %ldx%ld %dx%d", samples, length, heads, head_dim);
   const ms_attention_forward_args forward{rows, samples, offsets.data(), length, heads, heads, head_dim, static_cast<int32_t>(length), scale,
-                                          q, q + width, q + 2 * width, ld, out.data(), width, lse.data()};
+                                          q, q + width, q + 2 * width, ld, out.data(), width, lse.data(), 0};
   bench.measure("attention_forward" + shape, 4 * pairs, bytes, [&] { bench.table().attention_forward(bench.context(), &forward); });
   bench.table().attention_forward(bench.context(), &forward);
   const ms_attention_backward_args backward{rows, samples, offsets.data(), length, heads, heads, head_dim, static_cast<int32_t>(length), scale, q, q + width,
@@ -67,10 +67,10 @@ void norm(const Bench& bench, int64_t rows, int64_t width) {
   std::vector<float> y(at(rows * width)), mean(at(rows)), rstd(at(rows)), d_x(at(rows * width)), d_gain(at(width)), d_bias(at(width));
   const double bytes = 4 * real(rows) * real(width);
   const std::string shape = text(" %ldx%ld", rows, width);
-  const ms_norm_forward_args forward{rows, width, MS_NORM_LAYER, 1e-5f, x.data(), gain.data(), bias.data(), y.data(), mean.data(), rstd.data()};
+  const ms_norm_forward_args forward{rows, width, MS_NORM_LAYER, 1e-5f, x.data(), gain.data(), bias.data(), y.data(), mean.data(), rstd.data(), 0, 0, 0};
   bench.measure("norm_forward" + shape, 0, 2 * bytes, [&] { bench.table().norm_forward(bench.context(), &forward); });
   bench.table().norm_forward(bench.context(), &forward);
-  const ms_norm_backward_args backward{rows, width, MS_NORM_LAYER, x.data(), gain.data(), mean.data(), rstd.data(), d_y.data(), d_y.data(), d_x.data(), d_gain.data(), d_bias.data()};
+  const ms_norm_backward_args backward{rows, width, MS_NORM_LAYER, x.data(), gain.data(), mean.data(), rstd.data(), d_y.data(), d_y.data(), d_x.data(), d_gain.data(), d_bias.data(), 0, 0, 0};
   bench.measure("norm_backward" + shape, 0, 4 * bytes, [&] { bench.table().norm_backward(bench.context(), &backward); });
 }
 
@@ -107,7 +107,7 @@ void embedding(const Bench& bench, int64_t rows, int64_t width, int64_t vocab) {
   }
   const double bytes = 4 * real(rows) * real(width);
   const std::string shape = text(" %ldx%ld", rows, width);
-  const ms_embed_forward_args forward{rows, width, ids.data(), places.data(), tokens.data(), positions.data(), out.data()};
+  const ms_embed_forward_args forward{rows, width, ids.data(), places.data(), tokens.data(), positions.data(), out.data(), nullptr, MS_TYPE_F32};
   bench.measure("embed_forward" + shape, 0, 3 * bytes, [&] { bench.table().embed_forward(bench.context(), &forward); });
   const ms_embed_backward_args backward{rows, width, ids.data(), places.data(), d_out.data(), d_tokens.data(), d_positions.data()};
   bench.measure("embed_backward" + shape, 0, 5 * bytes, [&] { bench.table().embed_backward(bench.context(), &backward); });

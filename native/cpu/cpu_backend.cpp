@@ -65,6 +65,7 @@ int32_t synchronize(ms_context*) { return MS_OK; }
 
 constexpr ms_backend kTable = {
     .abi = MS_BACKEND_ABI,
+    .weight_types = 1 << MS_TYPE_F32 | 1 << MS_TYPE_BF16 | 1 << MS_TYPE_F16,
     .name = "cpu",
     .probe = probe,
     .create = create,

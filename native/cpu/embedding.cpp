@@ -20,12 +20,16 @@ int32_t cpu_embed_forward(ms_context* handle, const ms_embed_forward_args* args)
   run_tasks(context, blocks_of(a.rows, kRowBlock), a.rows * a.width, [&](int64_t task, int) {
     const int64_t end = std::min(a.rows, (task + 1) * kRowBlock);
     for (int64_t t = task * kRowBlock; t < end; ++t) {
-      const float* const token = a.token_table + a.ids[t] * a.width;
       float* const out = a.out + t * a.width;
-      if (a.position_table) {
-        context.kernels.rows.add_two(out, token, a.position_table + a.positions[t] * a.width, a.width);
+      const int64_t token = a.ids[t] * a.width;
+      const float* const position = a.position_table ? a.position_table + a.positions[t] * a.width : nullptr;
+      if (a.token_type != MS_TYPE_F32) {
+        context.kernels.rows.widen(out, static_cast<const uint16_t*>(a.token_table) + token, a.token_type, a.width);
+        if (position) context.kernels.rows.add(out, position, a.width);
+      } else if (position) {
+        context.kernels.rows.add_two(out, static_cast<const float*>(a.token_table) + token, position, a.width);
       } else {
-        std::copy_n(token, a.width, out);
+        std::copy_n(static_cast<const float*>(a.token_table) + token, a.width, out);
       }
       if (a.bias) context.kernels.rows.add(out, a.bias, a.width);
     }

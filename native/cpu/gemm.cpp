@@ -123,13 +123,21 @@ class Run {
     });
   }
 
+  // Right panel `column`, from depth p of the whole product on.
+  void pack_right(float* panel, int64_t column, int64_t p, int64_t depth) {
+    const GemmOperand& right = gemm_.right;
+    const int64_t used = std::min(kernels_.columns, gemm_.columns - column);
+    if (right.type == MS_TYPE_F32) kernels_.pack(panel, kernels_.columns, right.at(column, p), right.ld, right.depth_contiguous, used, depth, right.activation);
+    else kernels_.pack_narrow(panel, right.narrow_at(column, p), right.type, right.ld, right.depth_contiguous, used, depth);
+  }
+
   void finish_tile(int64_t row_panel, int64_t column_panel, const float* tile) {
     const int64_t row = row_panel * kernels_.rows, column = column_panel * kernels_.columns;
     if (gemm_.squares != nullptr) gemm_.squares[row_panel * plan_.column_panels + column_panel] = kernels_.tile_square(tile);
     else kernels_.finish(gemm_.output, tile, row, column, std::min(kernels_.rows, gemm_.rows - row), std::min(kernels_.columns, gemm_.columns - column));
   }
 
-  // One left panel times right panels column .. end-1, which are read in place: each is used once.
+  // One left panel times right panels column .. end-1, each used once: read in place where they are whole and fp32.
   void multiply_thin(int64_t column, int64_t end, int worker) {
     const int64_t tile_elements = kernels_.rows * kernels_.columns, rows_used = gemm_.squares != nullptr ? kernels_.rows : gemm_.rows;
     float* const right_panel = reinterpret_cast<float*>(scratch_ + plan_.worker + static_cast<size_t>(worker) * plan_.worker_bytes);
@@ -138,13 +146,11 @@ class Run {
     for (int64_t p = 0; p < gemm_.depth; p += kStridedDepth) {
       const int64_t depth = std::min(kStridedDepth, gemm_.depth - p);
       for (int64_t panel = column; panel < end; ++panel) {
-        const float* b = right.at(panel * kernels_.columns, p);
-        int64_t ld = right.ld;
-        if ((panel + 1) * kernels_.columns > gemm_.columns) {
-          kernels_.pack(right_panel, kernels_.columns, b, ld, false, gemm_.columns - panel * kernels_.columns, depth, MS_ACTIVATION_NONE);
-          b = right_panel;
-          ld = kernels_.columns;
-        }
+        const int64_t first = panel * kernels_.columns;
+        const bool in_place = right.type == MS_TYPE_F32 && first + kernels_.columns <= gemm_.columns;
+        if (!in_place) pack_right(right_panel, first, p, depth);
+        const float* const b = in_place ? right.at(first, p) : right_panel;
+        const int64_t ld = in_place ? right.ld : kernels_.columns;
         kernels_.tile(depth, left_panel(0) + p * kernels_.rows, b, ld, tiles + (panel - column) * tile_elements, p > 0, rows_used);
       }
     }
@@ -153,19 +159,18 @@ class Run {
 
   // Left panels first .. last-1 of the block times one right panel, over the present super-depth.
   void multiply_panel(int64_t first, int64_t last, int64_t column_panel, int worker) {
-    const int64_t column = column_panel * kernels_.columns, columns_used = std::min(kernels_.columns, gemm_.columns - column);
+    const int64_t column = column_panel * kernels_.columns;
     const int64_t tile_elements = kernels_.rows * kernels_.columns;
     float* const right_panel = reinterpret_cast<float*>(scratch_ + plan_.worker + static_cast<size_t>(worker) * plan_.worker_bytes);
     float* tiles = right_panel + blocks_of(plan_.depth_block * kernels_.columns, 16) * 16;
     if (plan_.keep_sums) tiles = reinterpret_cast<float*>(scratch_ + plan_.sums) + (column_panel * plan_.block_panels + first) * tile_elements;
-    const GemmOperand& right = gemm_.right;
     const bool single = plan_.depth_block >= gemm_.depth;  // no partial sums: every tile reuses one place in the first-level cache
     const bool finished = depth_start_ + depth_ == gemm_.depth;
 
     int64_t p = 0;
     do {
       const int64_t depth = std::min(plan_.depth_block, depth_ - p);
-      kernels_.pack(right_panel, kernels_.columns, right.at(column, depth_start_ + p), right.ld, right.depth_contiguous, columns_used, depth, right.activation);
+      pack_right(right_panel, column, depth_start_ + p, depth);
       const bool final_block = finished && p + depth == depth_;
       for (int64_t panel = first; panel < last; ++panel) {
         const int64_t row = (first_panel_ + panel) * kernels_.rows, rows_used = std::min(kernels_.rows, gemm_.rows - row);

@@ -9,12 +9,17 @@ namespace mendset::cpu {
 
 // Element (w, p), w a row of the product (left) or a column of it (right), p the depth: data[w * ld + p] or, not depth_contiguous, data[p * ld + w].
 struct GemmOperand {
-  const float* data;
+  const void* data;
   int64_t ld;
   bool depth_contiguous;
   int32_t activation = MS_ACTIVATION_NONE;
+  int32_t type = MS_TYPE_F32;  // of right operands only
 
-  const float* at(int64_t w, int64_t p) const { return depth_contiguous ? data + w * ld + p : data + p * ld + w; }
+  const float* at(int64_t w, int64_t p) const { return static_cast<const float*>(data) + place(w, p); }
+  const uint16_t* narrow_at(int64_t w, int64_t p) const { return static_cast<const uint16_t*>(data) + place(w, p); }
+
+ private:
+  int64_t place(int64_t w, int64_t p) const { return depth_contiguous ? w * ld + p : p * ld + w; }
 };
 
 struct Gemm {

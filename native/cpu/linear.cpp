@@ -10,17 +10,19 @@ namespace {
 using namespace cpu;
 
 // w as the right operand of x w: columns are outputs, the depth runs over inputs.
-GemmOperand weight_by_output(const float* w, int32_t layout, int64_t in, int64_t out) {
-  return layout == MS_LAYOUT_IN_OUT ? GemmOperand{w, out, false} : GemmOperand{w, in, true};
+GemmOperand weight_by_output(const ms_linear_forward_args& a) {
+  const bool in_out = a.layout == MS_LAYOUT_IN_OUT;
+  return {a.w, in_out ? a.out : a.in, !in_out, MS_ACTIVATION_NONE, a.w_type};
 }
 
 // w as the right operand of d_y w^T: columns are inputs, the depth runs over outputs.
-GemmOperand weight_by_input(const float* w, int32_t layout, int64_t in, int64_t out) {
-  return layout == MS_LAYOUT_IN_OUT ? GemmOperand{w, out, true} : GemmOperand{w, in, false};
+GemmOperand weight_by_input(const ms_linear_backward_input_args& a) {
+  const bool in_out = a.layout == MS_LAYOUT_IN_OUT;
+  return {a.w, in_out ? a.out : a.in, in_out, MS_ACTIVATION_NONE, a.w_type};
 }
 
 Gemm product_of(const ms_linear_forward_args& a) {
-  Gemm gemm{a.rows, a.out, a.in, {a.x, a.ld_x, true, a.x_activation}, weight_by_output(a.w, a.layout, a.in, a.out), {}};
+  Gemm gemm{a.rows, a.out, a.in, {a.x, a.ld_x, true, a.x_activation}, weight_by_output(a), {}};
   gemm.output.c = a.y;
   gemm.output.ld_c = a.ld_y;
   gemm.output.bias = a.bias;
@@ -29,7 +31,7 @@ Gemm product_of(const ms_linear_forward_args& a) {
 }
 
 Gemm product_of(const ms_linear_backward_input_args& a) {
-  Gemm gemm{a.rows, a.in, a.out, {a.d_y, a.ld_y, true}, weight_by_input(a.w, a.layout, a.in, a.out), {}};
+  Gemm gemm{a.rows, a.in, a.out, {a.d_y, a.ld_y, true}, weight_by_input(a), {}};
   gemm.output.c = a.d_x;
   gemm.output.ld_c = a.ld_x;
   gemm.output.beta = a.beta;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/half_float.h"
 #include "cpu/kernels.h"
 #include "mendset/backend.h"
 

@@ -29,6 +29,17 @@ MS_INLINE Vec load_partial(const float* p, int64_t n) {
 MS_INLINE void store_partial(float* p, Vec a, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = a.v[i];
 }
+// kLanes floats of 16 bits, widened exactly.
+MS_INLINE Vec load_bf16(const uint16_t* p) {
+  Vec a;
+  for (int i = 0; i < kLanes; ++i) a.v[i] = float_from_bfloat16(p[i]);
+  return a;
+}
+MS_INLINE Vec load_f16(const uint16_t* p) {
+  Vec a;
+  for (int i = 0; i < kLanes; ++i) a.v[i] = float_from_float16(p[i]);
+  return a;
+}
 MS_INLINE Vec operator+(Vec a, Vec b) { return {a.v + b.v}; }
 MS_INLINE Vec operator-(Vec a, Vec b) { return {a.v - b.v}; }
 MS_INLINE Vec operator*(Vec a, Vec b) { return {a.v * b.v}; }

@@ -21,6 +21,8 @@ MS_INLINE void store_partial(float* p, Vec a, int64_t n) {
   vst1q_f32(part, a.v);
   for (int64_t i = 0; i < n; ++i) p[i] = part[i];
 }
+MS_INLINE Vec load_bf16(const uint16_t* p) { return {vreinterpretq_f32_u32(vshll_n_u16(vld1_u16(p), 16))}; }
+MS_INLINE Vec load_f16(const uint16_t* p) { return {vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)))}; }
 MS_INLINE Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.v, b.v)}; }
 MS_INLINE Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.v, b.v)}; }
 MS_INLINE Vec operator*(Vec a, Vec b) { return {vmulq_f32(a.v, b.v)}; }

@@ -11,7 +11,7 @@ __global__ void __launch_bounds__(kThreads) embed_forward_kernel(ms_embed_forwar
   const int64_t index = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
   if (index >= a.rows * a.width) return;
   const int64_t t = index / a.width, c = index % a.width;
-  float sum = a.token_table[a.ids[t] * a.width + c];
+  float sum = static_cast<const float*>(a.token_table)[a.ids[t] * a.width + c];
   if (a.position_table != nullptr) sum += a.position_table[a.positions[t] * a.width + c];
   if (a.bias != nullptr) sum += a.bias[c];
   a.out[index] = sum;
@@ -51,6 +51,7 @@ __global__ void __launch_bounds__(kThreads) embed_backward_kernel(int64_t rows, 
 }  // namespace
 
 int32_t embed_forward(Context& context, const ms_embed_forward_args& a) {
+  if (a.token_type != MS_TYPE_F32) return fail(context, MS_UNSUPPORTED, "embeddings of 16 bits are not held on this backend");
   if (a.rows == 0 || a.width == 0) return MS_OK;
   return launch(context, embed_forward_kernel, dim3{blocks_for(a.rows * a.width, kThreads), 1, 1}, kThreads, 0, a);
 }

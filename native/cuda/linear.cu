@@ -110,19 +110,21 @@ MS_UNROLL
 template <int kRows>
 int32_t few_rows(Context& context, const ms_linear_forward_args& a, const ForwardEpilogue& epilogue) {
   auto* const kernel = a.layout == MS_LAYOUT_IN_OUT ? few_rows_kernel<kRows, true> : few_rows_kernel<kRows, false>;
-  return launch(context, kernel, dim3{blocks_for(a.out, kFewColumns), 1, 1}, kFewColumns * kFewLanes, 0, a.rows, a.in, a.out, a.x, a.ld_x, a.x_activation, a.w, epilogue);
+  return launch(context, kernel, dim3{blocks_for(a.out, kFewColumns), 1, 1}, kFewColumns * kFewLanes, 0, a.rows, a.in, a.out, a.x, a.ld_x, a.x_activation, static_cast<const float*>(a.w), epilogue);
 }
 
 }  // namespace
 
 int32_t linear_forward(Context& context, const ms_linear_forward_args& a) {
+  if (a.w_type != MS_TYPE_F32) return fail(context, MS_UNSUPPORTED, "weights of 16 bits are not held on this backend");
   if (a.rows == 0 || a.out == 0) return MS_OK;
   const ForwardEpilogue epilogue{a.bias, a.residual, a.y, a.ld_y};
   if (a.rows == 1) return few_rows<1>(context, a, epilogue);
   if (a.rows <= 4) return few_rows<4>(context, a, epilogue);
   if (a.rows <= kFewRows) return few_rows<kFewRows>(context, a, epilogue);
   const OperandSource x{a.x, a.ld_x, false, a.x_activation};
-  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{a.w, a.out, true, MS_ACTIVATION_NONE} : OperandSource{a.w, a.in, false, MS_ACTIVATION_NONE};
+  const float* const weights = static_cast<const float*>(a.w);
+  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{weights, a.out, true, MS_ACTIVATION_NONE} : OperandSource{weights, a.in, false, MS_ACTIVATION_NONE};
   Product product;
   MS_CUDA_TRY(prepare(context, x, a.rows, w, a.out, a.in, &product));
   if (context.blas != nullptr && a.in > 0) {
@@ -133,9 +135,11 @@ int32_t linear_forward(Context& context, const ms_linear_forward_args& a) {
 }
 
 int32_t linear_backward_input(Context& context, const ms_linear_backward_input_args& a) {
+  if (a.w_type != MS_TYPE_F32) return fail(context, MS_UNSUPPORTED, "weights of 16 bits are not held on this backend");
   if (a.rows == 0 || a.in == 0) return MS_OK;
   const OperandSource d_y{a.d_y, a.ld_y, false, MS_ACTIVATION_NONE};
-  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{a.w, a.out, false, MS_ACTIVATION_NONE} : OperandSource{a.w, a.in, true, MS_ACTIVATION_NONE};
+  const float* const weights = static_cast<const float*>(a.w);
+  const OperandSource w = a.layout == MS_LAYOUT_IN_OUT ? OperandSource{weights, a.out, false, MS_ACTIVATION_NONE} : OperandSource{weights, a.in, true, MS_ACTIVATION_NONE};
   Product product;
   MS_CUDA_TRY(prepare(context, d_y, a.rows, w, a.in, a.out, &product));
   if (context.blas != nullptr && a.x_activation == MS_ACTIVATION_NONE && a.out > 0) {

@@ -51,6 +51,7 @@ MS_OPERATIONS(MS_WRAP)
 const ms_backend* backend_table() {
 #define MS_ENTRY(name) .name = table_##name,
   static const ms_backend table = {.abi = MS_BACKEND_ABI,
+                                   .weight_types = 1 << MS_TYPE_F32,
                                    .name = "cuda",
                                    .probe = probe_device,
                                    .create = create,

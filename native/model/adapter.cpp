@@ -115,7 +115,7 @@ void Adapter::to_held(const Model& model, int tensor, float* values) const {
   for (int64_t i = 0; i < count; ++i) values[i] *= scale_;
 }
 
-Status Adapter::merge(const Model& model) const {
+Status Adapter::merge(Model& model) const {
   const ms_backend& table = model.backend()->table();
   std::vector<float> b, transposed;
   Buffer right;  // [rank, out]
@@ -137,6 +137,7 @@ Status Adapter::merge(const Model& model) const {
     for (const LinearMap* candidate : block_linears(model.map().blocks[static_cast<size_t>(block)])) {
       if (candidate->weight == weights_[i]) linear = candidate;
     }
+    MS_TRY(model.widen(model.group_of(weights_[i]), 0));
     // A^T (scale B)^T is a weight gradient of `rank` rows.
     const ms_linear_backward_weight_args args{rank_,
                                               map.in,
@@ -160,7 +161,7 @@ float* build_low_rank_hidden(Builder& builder, const Adapter& adapter, const Low
                              int32_t activation, int32_t block) {
   float* hidden = builder.take<float>(rows * adapter.rank());
   builder.add(ms_linear_forward_args{rows, map.in, adapter.rank(), x, map.in, activation, adapter.weight(map.a), MS_LAYOUT_OUT_IN,
-                                     nullptr, nullptr, hidden, adapter.rank()},
+                                     nullptr, nullptr, hidden, adapter.rank(), MS_TYPE_F32},
               block);
   return hidden;
 }
@@ -169,7 +170,7 @@ void build_low_rank_forward(Builder& builder, const Adapter& adapter, const LowR
                             int32_t activation, float* y, int64_t ld_y, int32_t block) {
   const float* hidden = build_low_rank_hidden(builder, adapter, map, rows, x, activation, block);
   builder.add(ms_linear_forward_args{rows, adapter.rank(), map.out, hidden, adapter.rank(), MS_ACTIVATION_NONE,
-                                     adapter.weight(map.b), MS_LAYOUT_OUT_IN, nullptr, y, y, ld_y},
+                                     adapter.weight(map.b), MS_LAYOUT_OUT_IN, nullptr, y, y, ld_y, MS_TYPE_F32},
               block);
   builder.give(hidden);
 }
@@ -181,7 +182,7 @@ float* build_hidden_gradient(Builder& builder, const Adapter& adapter, const Low
                              int64_t ld_y, int32_t block) {
   float* d_hidden = builder.take<float>(rows * adapter.rank());
   builder.add(ms_linear_backward_input_args{rows, adapter.rank(), map.out, d_y, ld_y, adapter.weight(map.b), MS_LAYOUT_OUT_IN,
-                                            nullptr, MS_ACTIVATION_NONE, d_hidden, adapter.rank(), 0.0f},
+                                            nullptr, MS_ACTIVATION_NONE, d_hidden, adapter.rank(), 0.0f, MS_TYPE_F32},
               block);
   return d_hidden;
 }
@@ -192,7 +193,7 @@ void build_low_rank_input(Builder& builder, const Adapter& adapter, const LowRan
                           int64_t ld_y, const float* x, int32_t activation, float* d_x, int32_t block) {
   const float* d_hidden = build_hidden_gradient(builder, adapter, map, rows, d_y, ld_y, block);
   builder.add(ms_linear_backward_input_args{rows, map.in, adapter.rank(), d_hidden, adapter.rank(), adapter.weight(map.a),
-                                            MS_LAYOUT_OUT_IN, x, activation, d_x, map.in, 1.0f},
+                                            MS_LAYOUT_OUT_IN, x, activation, d_x, map.in, 1.0f, MS_TYPE_F32},
               block);
   builder.give(d_hidden);
 }

@@ -41,7 +41,7 @@ class Adapter {
   void to_held(const Model& model, int tensor, float* values) const;
 
   // W += scale B A for every pair.
-  Status merge(const Model& model) const;
+  Status merge(Model& model) const;
 
  private:
   int64_t rank_ = 0;

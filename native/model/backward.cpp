@@ -139,8 +139,8 @@ void GradientSink::embedding(Builder& builder, const DeviceRows& rows, const flo
 
 void build_linear_input(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* d_y, int64_t ld_y,
                         const float* x, int32_t activation, float* d_x, float beta, int32_t block, const Adapter* adapter) {
-  builder.add(ms_linear_backward_input_args{rows, map.in, map.out, d_y, ld_y, model.weight(map.weight), map.layout, x, activation,
-                                            d_x, map.in, beta},
+  builder.add(ms_linear_backward_input_args{rows, map.in, map.out, d_y, ld_y, model.matrix(map.weight), map.layout, x, activation,
+                                            d_x, map.in, beta, model.type(map.weight)},
               block);
   const LowRankMap* pair = adapter == nullptr ? nullptr : adapter->find(map.weight);
   if (pair != nullptr) build_low_rank_input(builder, *adapter, *pair, rows, d_y, ld_y, x, activation, d_x, block);

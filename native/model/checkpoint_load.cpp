@@ -46,6 +46,12 @@ bool all_finite(const std::vector<float>& values) {
   for (const float value : values) finite &= (std::bit_cast<uint32_t>(value) & 0x7F800000u) != 0x7F800000u;
   return finite;
 }
+bool all_finite(const std::vector<uint16_t>& values, int32_t type) {
+  const uint32_t exponent = type == MS_TYPE_BF16 ? 0x7F80 : 0x7C00;
+  bool finite = true;
+  for (const uint16_t value : values) finite &= (value & exponent) != exponent;
+  return finite;
+}
 
 class LoadModelTask : public Task {
  public:
@@ -76,20 +82,31 @@ class LoadModelTask : public Task {
   Status load(size_t index) {
     const TensorInfo& info = model_->tensors()[index];
     const CheckpointFiles::Place place = files_.places().at(info.name);
-    values_.resize(static_cast<size_t>(info.count));
-    MS_TRY(place.file->read(*place.tensor, values_.data()));
-    if (!all_finite(values_)) {
+    const int tensor = static_cast<int>(index);
+    const int32_t type = model_->type(tensor);
+    const bool wide = type == MS_TYPE_F32;
+    if (wide) {
+      values_.resize(static_cast<size_t>(info.count));
+      MS_TRY(place.file->read(*place.tensor, values_.data()));
+    } else {
+      const std::string_view bytes = place.file->bytes(*place.tensor);
+      narrow_.resize(static_cast<size_t>(info.count));
+      std::memcpy(narrow_.data(), bytes.data(), bytes.size());
+    }
+    if (!(wide ? all_finite(values_) : all_finite(narrow_, type))) {
       return failure(Code::corrupt, "Tensor %s of %s holds values that are not finite.", info.name.c_str(),
                      place.file->path().c_str());
     }
     place.file->release(*place.tensor);
-    return write_tensor(*model_, info.name, values_);
+    wide ? model_->to_backend_order(tensor, values_.data()) : model_->to_backend_order(tensor, narrow_.data());
+    return model_->write(tensor, wide ? static_cast<const void*>(values_.data()) : narrow_.data());
   }
 
   std::shared_ptr<Model> model_;
   CheckpointFiles files_;
   std::shared_ptr<Model>* out_;
   std::vector<float> values_;
+  std::vector<uint16_t> narrow_;
   size_t next_ = 0, total_ = 0;
   bool finished_ = false;
 };
@@ -142,8 +159,9 @@ Status check_tensors(const Model& model, const CheckpointFiles& files, const std
   return {};
 }
 
-Status load_task(const std::shared_ptr<Backend>& backend, const std::string& directory, ModelHead head,
-                 std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
+// The model that a folder's files fill, checked against them.
+Status lay_out(const std::shared_ptr<Backend>& backend, const std::string& directory, ModelHead head, bool as_stored,
+               CheckpointFiles* out_files, std::shared_ptr<Model>* out) {
   std::string text;
   MS_TRY(read_text_file(directory + "/config.json", &text));
   Json config;
@@ -152,7 +170,7 @@ Status load_task(const std::shared_ptr<Backend>& backend, const std::string& dir
   }
   Architecture architecture;
   MS_TRY(parse_architecture(config, head, &architecture));
-  CheckpointFiles files;
+  CheckpointFiles& files = *out_files;
   MS_TRY(CheckpointFiles::open(directory, &files));
   if (architecture.family->encoder) {  // names from before PyTorch's
     files.rename_endings("LayerNorm.gamma", "LayerNorm.weight");
@@ -165,20 +183,43 @@ Status load_task(const std::shared_ptr<Backend>& backend, const std::string& dir
   std::shared_ptr<Model> model = Model::create(backend, std::move(architecture), std::move(config), prefix);
   MS_TRY(check_tensors(*model, files, prefix));
   model->stored_dtype = files.places().at(model->tensors()[0].name).tensor->dtype;
+  if (as_stored) {
+    std::vector<int32_t> types;
+    for (const TensorInfo& info : model->tensors()) {
+      const std::string& dtype = files.places().at(info.name).tensor->dtype;
+      types.push_back(dtype == "BF16" ? MS_TYPE_BF16 : dtype == "F16" ? MS_TYPE_F16 : MS_TYPE_F32);
+    }
+    MS_TRY(model->hold_narrow(types));
+  }
+  *out = std::move(model);
+  return {};
+}
+
+Status load_task(const std::shared_ptr<Backend>& backend, const std::string& directory, ModelHead head, bool as_stored,
+                 std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
+  CheckpointFiles files;
+  std::shared_ptr<Model> model;
+  MS_TRY(lay_out(backend, directory, head, as_stored, &files, &model));
   *task = std::make_unique<LoadModelTask>(std::move(model), std::move(files), out);
   return {};
 }
 
 }  // namespace
 
-Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out,
-                       std::unique_ptr<Task>* task) {
-  return load_task(backend, directory, ModelHead::language_model, out, task);
+Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, bool as_stored,
+                       std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
+  return load_task(backend, directory, ModelHead::language_model, as_stored, out, task);
+}
+
+Status layout_checkpoint(const std::shared_ptr<Backend>& backend, const std::string& directory, bool as_stored,
+                         std::shared_ptr<Model>* out) {
+  CheckpointFiles files;
+  return lay_out(backend, directory, ModelHead::language_model, as_stored, &files, out);
 }
 
 Status load_encoder_task(const std::shared_ptr<Backend>& backend, const std::string& directory, bool with_classifier,
                          std::shared_ptr<Model>* out, std::unique_ptr<Task>* task) {
-  return load_task(backend, directory, with_classifier ? ModelHead::classifier : ModelHead::none, out, task);
+  return load_task(backend, directory, with_classifier ? ModelHead::classifier : ModelHead::none, false, out, task);
 }
 
 }  // namespace mendset

@@ -15,10 +15,9 @@ class SaveModelTask : public Task {
   SaveModelTask(std::shared_ptr<Model> model, std::string directory, std::string dtype, int64_t shard_bytes)
       : model_(std::move(model)), directory_(std::move(directory)), dtype_(std::move(dtype)) {
     // Tensors fill shards in order; a tensor larger than a shard gets one of its own.
-    const int64_t width = static_cast<int64_t>(element_bytes(dtype_));
     int64_t used = 0;
-    for (const TensorInfo& info : model_->tensors()) {
-      const int64_t bytes = info.count * width;
+    for (size_t t = 0; t < model_->tensors().size(); ++t) {
+      const int64_t bytes = bytes_of(t);
       if (first_.empty() || (shard_bytes > 0 && used + bytes > shard_bytes && used > 0)) {
         first_.push_back(shard_of_.size());
         used = 0;
@@ -42,6 +41,9 @@ class SaveModelTask : public Task {
   }
 
  private:
+  std::string dtype_of(size_t tensor) const { return dtype_ == "held" ? type_name(model_->type(static_cast<int>(tensor))) : dtype_; }
+  int64_t bytes_of(size_t tensor) const { return model_->tensors()[tensor].count * static_cast<int64_t>(element_bytes(dtype_of(tensor))); }
+
   std::string shard_name(size_t shard) const {
     if (first_.size() == 1) return "model.safetensors";
     char name[64];
@@ -55,7 +57,7 @@ class SaveModelTask : public Task {
       std::vector<TensorToWrite> declared;
       for (size_t i = next_; i < shard_of_.size() && shard_of_[i] == shard; ++i) {
         const TensorInfo& info = model_->tensors()[i];
-        declared.push_back({info.name, dtype_, info.shape});
+        declared.push_back({info.name, dtype_of(i), info.shape});
       }
       MS_TRY(SafetensorsWriter::create(directory_ + "/" + shard_name(shard), declared, {}, &writer_));
     }
@@ -69,18 +71,19 @@ class SaveModelTask : public Task {
 
   Status write_last() {
     MS_TRY(write_text_file(directory_ + "/config.json",
-                           config_to_save(model_->config(), model_->architecture(), dtype_).write(2) + "\n"));
+                           config_to_save(model_->config(), model_->architecture(), dtype_ == "held" ? model_->stored_dtype : dtype_).write(2) + "\n"));
     const std::string index = directory_ + "/model.safetensors.index.json";
     if (first_.size() == 1) return remove_file(index);  // an older save's index would name shards that are no longer meant
     Json map = Json::object();
-    int64_t parameters = 0;
+    int64_t parameters = 0, bytes = 0;
     for (size_t i = 0; i < shard_of_.size(); ++i) {
       map.set(model_->tensors()[i].name, Json::string(shard_name(shard_of_[i])));
       parameters += model_->tensors()[i].count;
+      bytes += bytes_of(i);
     }
     Json metadata = Json::object();
     metadata.set("total_parameters", Json::integer(parameters));
-    metadata.set("total_size", Json::integer(parameters * static_cast<int64_t>(element_bytes(dtype_))));
+    metadata.set("total_size", Json::integer(bytes));
     Json json = Json::object();
     json.set("metadata", std::move(metadata));
     json.set("weight_map", std::move(map));
@@ -101,8 +104,8 @@ class SaveModelTask : public Task {
 Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype,
                        int64_t shard_bytes, std::unique_ptr<Task>* task) {
   MS_TRY(check_language_model(model->architecture()));
-  if (dtype != "F32" && dtype != "F16" && dtype != "BF16")
-    return failure(Code::invalid_argument, "Weights are saved as F32, F16 or BF16, got \"%.40s\".", dtype.c_str());
+  if (dtype != "F32" && dtype != "F16" && dtype != "BF16" && dtype != "held")
+    return failure(Code::invalid_argument, "Weights are saved as F32, F16, BF16 or as they are held, got \"%.40s\".", dtype.c_str());
   if (shard_bytes < 0)
     return failure(Code::invalid_argument, "shard_bytes must be 0 (one file) or more, got %lld.",
                    static_cast<long long>(shard_bytes));

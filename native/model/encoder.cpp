@@ -25,8 +25,9 @@ float* build_encoder(Builder& builder, const Model& model, const DeviceRows& row
   float* x = builder.take<float>(n * d);
   float* sum = builder.take<float>(n * d);
   // The table of token types begins with type 0.
-  builder.add(ms_embed_forward_args{n, d, rows.ids, rows.positions, model.weight(map.token_embedding),
-                                    model.weight(map.position_embedding), sum, model.weight(map.token_type_embedding)});
+  builder.add(ms_embed_forward_args{n, d, rows.ids, rows.positions, model.matrix(map.token_embedding),
+                                    model.weight(map.position_embedding), sum, model.weight(map.token_type_embedding),
+                                    model.type(map.token_embedding)});
   build_norm(builder, model, map.embedding_norm, n, sum, x, nullptr, nullptr, -1);
   float* qkv = builder.take<float>(n * 3 * d);
   float* inner = builder.take<float>(n * a.inner);

@@ -4,8 +4,8 @@ namespace mendset {
 
 void build_linear(Builder& builder, const Model& model, const LinearMap& map, int64_t rows, const float* x, int32_t activation,
                   const float* residual, float* y, int64_t ld_y, int32_t block, const Adapter* adapter) {
-  builder.add(ms_linear_forward_args{rows, map.in, map.out, x, map.in, activation, model.weight(map.weight), map.layout,
-                                     model.weight(map.bias), residual, y, ld_y},
+  builder.add(ms_linear_forward_args{rows, map.in, map.out, x, map.in, activation, model.matrix(map.weight), map.layout,
+                                     model.weight(map.bias), residual, y, ld_y, model.type(map.weight)},
               block);
   const LowRankMap* pair = adapter == nullptr ? nullptr : adapter->find(map.weight);
   if (pair != nullptr) build_low_rank_forward(builder, *adapter, *pair, rows, x, activation, y, ld_y, block);
@@ -166,8 +166,9 @@ ForwardPass build_forward(Builder& builder, const Model& model, const DeviceRows
   pass.checkpointed = checkpointed;
   pass.blocks.resize(static_cast<size_t>(a.layers));
   float* x = builder.take<float>(rows.rows * a.width);
-  builder.add(ms_embed_forward_args{rows.rows, a.width, rows.ids, rows.positions, model.weight(model.map().token_embedding),
-                                    model.weight(model.map().position_embedding), x, nullptr});
+  builder.add(ms_embed_forward_args{rows.rows, a.width, rows.ids, rows.positions, model.matrix(model.map().token_embedding),
+                                    model.weight(model.map().position_embedding), x, nullptr,
+                                    model.type(model.map().token_embedding)});
   float* normed = builder.take<float>(rows.rows * a.width);
   for (int32_t b = 0; b < a.layers; ++b) {
     const Keep keep = b < first_stored ? Keep::nothing : checkpointed ? Keep::input : Keep::all;

@@ -14,8 +14,8 @@ int64_t head_chunk_rows(const Architecture& architecture, bool trains_head) {
 
 void build_logits(Builder& builder, const Model& model, int64_t rows, const float* hidden, float* logits) {
   const LinearMap& head = model.map().head;
-  builder.add(ms_linear_forward_args{rows, head.in, head.out, hidden, head.in, MS_ACTIVATION_NONE, model.weight(head.weight),
-                                     head.layout, nullptr, nullptr, logits, head.out});
+  builder.add(ms_linear_forward_args{rows, head.in, head.out, hidden, head.in, MS_ACTIVATION_NONE, model.matrix(head.weight),
+                                     head.layout, nullptr, nullptr, logits, head.out, model.type(head.weight)});
 }
 
 HeadRows build_head_rows(Builder& builder, const Model& model, const PackedRows& rows, float* output, bool with_statistics) {

@@ -39,21 +39,27 @@ struct ModelSummary {
   int64_t eos;  // -1 when the config has none
   bool tied_head;
   std::string stored_dtype;  // "F32" | "F16" | "BF16": what the file holds; arithmetic is always fp32
+  std::string held_dtype;    // the same of the weights in memory that nothing has trained yet
   int64_t labels;  // of a sequence classifier, else 0
 };
 
 // `directory` holds config.json and model.safetensors or model.safetensors.index.json + shards.
-// *out is set when the task has finished.
-Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, std::shared_ptr<Model>* out, std::unique_ptr<Task>* task);
+// *out is set when the task has finished. as_stored: weights of linear maps and the token embedding stay in 16 bits where the file has
+// them so, and are widened where they are read: results have the same bits. A block is held in fp32 from its first update on.
+Status load_model_task(const std::shared_ptr<Backend>& backend, const std::string& directory, bool as_stored, std::shared_ptr<Model>* out, std::unique_ptr<Task>* task);
 // A model with freshly drawn weights for `config_json` (GPT-2's rule: N(0, 0.02), residual projections scaled by 1/sqrt(2L)).
 Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed, std::shared_ptr<Model>* out);
 // Writes model.safetensors (or shards of at most shard_bytes with an index) and config.json into `directory`, which exists: each file
-// beside its final name, synced, renamed; the index last. dtype: "F32" or "BF16".
+// beside its final name, synced, renamed; the index last. dtype: "F32", "F16", "BF16", or "held": every tensor as it is in memory, exactly.
 Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype, int64_t shard_bytes, std::unique_ptr<Task>* task);
-// Architecture and tensor layout without weights: for forecasts only.
-Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, std::shared_ptr<Model>* out);
+// Architecture and tensor layout without weights: for forecasts only. as_stored: by the element type that the config names, or that a
+// checkpoint's files have.
+Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, bool as_stored, std::shared_ptr<Model>* out);
+Status layout_checkpoint(const std::shared_ptr<Backend>& backend, const std::string& directory, bool as_stored, std::shared_ptr<Model>* out);
 // A second copy of the weights (reference models).
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out);
+// The weights of another model of the same tensors on the same backend, each block held as it is there.
+Status take_weights(Model& model, Model& from);
 ModelSummary summarize(const Model& model);
 const Backend& model_backend(const Model& model);
 // Work memory that waits for the model's next task.
@@ -65,11 +71,13 @@ Status write_tensor(Model& model, const std::string& name, std::span<const float
 
 // What work on a model holds at its peak, in bytes, known before it starts.
 struct MemoryForecast {
-  int64_t weights = 0;    // of the model
+  int64_t weights = 0;    // of the model; those in 16 bits that the step updates, in fp32
+  int64_t weights_most = 0;   // once steps like this one have chosen every block
   int64_t reference = 0;  // weights of the reference model
   int64_t optimizer = 0;  // state of the tensors that the step updates and of those updated before
   int64_t optimizer_most = 0;  // once steps like this one have chosen every block
-  int64_t snapshot = 0;   // the copy of the weights that snapshot_weights keeps
+  int64_t snapshot = 0;   // the copy of the weights that snapshot_weights keeps: of those in fp32, the others are shared
+  int64_t snapshot_most = 0;
   int64_t work = 0;       // activations, gradients, logits: the arena
   int64_t gradients = 0;  // the part of `work` that lasts until the update
   int64_t cache = 0;      // keys and values of generation

@@ -104,17 +104,10 @@ std::shared_ptr<Model> Model::create(const std::shared_ptr<Backend>& backend, Ar
   model->architecture_ = std::move(architecture);
   model->config_ = std::move(config);
   model->lay_out(prefix);
+  model->types_.assign(model->tensors_.size(), MS_TYPE_F32);
+  model->narrow_offsets_.assign(model->tensors_.size(), 0);
+  model->memory_.resize(model->groups_.size());
   return model;
-}
-
-Status Model::allocate() {
-  const std::vector<double>& frequencies = architecture_.rotary_frequencies;
-  if (!frequencies.empty()) {
-    const size_t bytes = frequencies.size() * sizeof(double);
-    MS_TRY(Buffer::allocate(backend_, bytes, &rotary_));
-    MS_TRY(rotary_.upload(frequencies.data(), bytes));
-  }
-  return Buffer::allocate(backend_, static_cast<size_t>(elements_) * sizeof(float), &buffer_);
 }
 
 int Model::find(const std::string& name) const {
@@ -131,18 +124,21 @@ bool Model::is_reordered(int tensor) const {
   return tensor == qkv.weight || tensor == qkv.bias;
 }
 
-void Model::reorder_rows(int weight, float* values, int64_t count, bool to_backend) const {
+template <typename T>
+void Model::reorder_rows(int weight, T* values, int64_t count, bool to_backend) const {
   if (!is_reordered(weight)) return;
   const size_t heads = static_cast<size_t>(architecture_.heads);
   const size_t run = static_cast<size_t>(count) / (3 * heads);  // elements of one head's q, k or v rows
-  std::vector<float> old(values, values + count);
+  std::vector<T> old(values, values + count);
   for (size_t h = 0; h < heads; ++h) {
     for (size_t part = 0; part < 3; ++part) {
       const size_t stored = (h * 3 + part) * run, held = (part * heads + h) * run;
-      std::memcpy(values + (to_backend ? held : stored), old.data() + (to_backend ? stored : held), run * sizeof(float));
+      std::memcpy(values + (to_backend ? held : stored), old.data() + (to_backend ? stored : held), run * sizeof(T));
     }
   }
 }
+template void Model::reorder_rows(int, float*, int64_t, bool) const;
+template void Model::reorder_rows(int, uint16_t*, int64_t, bool) const;
 
 std::unique_ptr<Arena> Model::borrow_arena() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -159,19 +155,23 @@ void Model::give_back_arena(std::unique_ptr<Arena> arena) {
   if (idle_arena_ == nullptr || idle_arena_->capacity() < arena->capacity()) idle_arena_ = std::move(arena);
 }
 
-Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, std::shared_ptr<Model>* out) {
+Status layout_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, bool as_stored,
+                    std::shared_ptr<Model>* out) {
   Json config;
   MS_TRY(Json::parse(config_json, &config));
   Architecture architecture;
   MS_TRY(parse_architecture(config, ModelHead::language_model, &architecture));
+  const Json* dtype = config.find("dtype") != nullptr ? config.find("dtype") : config.find("torch_dtype");
+  const std::string stored = as_stored && dtype != nullptr && dtype->is_string() ? dtype->as_string() : "";
+  const int32_t type = stored == "bfloat16" ? MS_TYPE_BF16 : stored == "float16" ? MS_TYPE_F16 : MS_TYPE_F32;
   *out = Model::create(backend, architecture, std::move(config), architecture.family->prefix);
-  return {};
+  return (*out)->hold_narrow(std::vector<int32_t>((*out)->tensors().size(), type));
 }
 
 Status create_model(const std::shared_ptr<Backend>& backend, const std::string& config_json, uint64_t seed,
                     std::shared_ptr<Model>* out) {
   std::shared_ptr<Model> model;
-  MS_TRY(layout_model(backend, config_json, &model));
+  MS_TRY(layout_model(backend, config_json, false, &model));
   const Architecture& architecture = model->architecture();
   MS_TRY(model->allocate());
   const float residual_scale = 1 / std::sqrt(2 * static_cast<float>(architecture.layers));
@@ -198,56 +198,24 @@ Status create_model(const std::shared_ptr<Backend>& backend, const std::string& 
   return {};
 }
 
-Status Model::copy(std::shared_ptr<Model>* out) const {
-  auto copy = std::make_shared<Model>();
-  copy->backend_ = backend_;
-  copy->architecture_ = architecture_;
-  copy->config_ = config_;
-  copy->tensors_ = tensors_;
-  copy->offsets_ = offsets_;
-  copy->groups_ = groups_;
-  copy->map_ = map_;
-  copy->elements_ = elements_;
-  copy->stored_dtype = stored_dtype;
-  const size_t bytes = static_cast<size_t>(elements_) * sizeof(float);
-  MS_TRY(copy->allocate());
-  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), copy->data(), data(), bytes), "copy"));
-  *out = std::move(copy);
-  return {};
-}
-
-Status Model::copy_head(std::shared_ptr<Model>* out) const {
-  const int tensor = map_.head.weight;
-  const TensorInfo& info = tensors_[static_cast<size_t>(tensor)];
-  auto copy = std::make_shared<Model>();
-  copy->backend_ = backend_;
-  copy->architecture_ = architecture_;
-  copy->tensors_ = {info};
-  copy->offsets_ = {0};
-  copy->map_.head = map_.head;
-  copy->map_.head.weight = 0;
-  copy->elements_ = round_up(info.count);
-  *out = copy;
-  if (!allocated()) return {};  // of a layout: a layout
-  MS_TRY(copy->allocate());
-  const size_t bytes = static_cast<size_t>(info.count) * sizeof(float);
-  return backend_->check(backend_->table().copy(backend_->context(), copy->data(), weight(tensor), bytes), "copy");
-}
-
 MemoryForecast forecast_of(const Model& model, const PlannedMemory& planned) {
   MemoryForecast out;
-  out.weights = model.elements() * static_cast<int64_t>(sizeof(float));
+  out.weights = out.weights_most = model.bytes();
   out.work = planned.bytes;
   out.scratch = planned.scratch_bytes;
   out.flops = planned.flops;
   return out;
 }
 
+Status take_weights(Model& model, Model& from) { return model.take(from); }
+
 Status copy_model(const std::shared_ptr<Model>& model, std::shared_ptr<Model>* out) { return model->copy(out); }
 
 const Backend& model_backend(const Model& model) { return *model.backend(); }
 
 int64_t idle_work_bytes(const Model& model) { return model.idle_arena_bytes(); }
+
+const char* type_name(int32_t type) { return type == MS_TYPE_F32 ? "F32" : type == MS_TYPE_BF16 ? "BF16" : "F16"; }
 
 ModelSummary summarize(const Model& model) {
   const Architecture& a = model.architecture();
@@ -258,10 +226,11 @@ ModelSummary summarize(const Model& model) {
                        a.vocab,
                        a.context,
                        0,
-                       model.elements() * 4,
+                       model.bytes(),
                        a.eos,
                        a.tied_head,
                        model.stored_dtype,
+                       type_name(model.stored_type()),
                        a.head == ModelHead::classifier ? a.labels : 0};
   for (const TensorInfo& tensor : model.tensors()) summary.parameters += tensor.count;
   return summary;
@@ -287,9 +256,7 @@ Status find_tensor(const Model& model, const std::string& name, size_t given, in
 Status read_tensor(const Model& model, const std::string& name, std::span<float> out) {
   int tensor;
   MS_TRY(find_tensor(model, name, out.size(), &tensor));
-  const ms_backend& table = model.backend()->table();
-  MS_TRY(model.backend()->check(table.download(model.backend()->context(), out.data(), model.weight(tensor), out.size_bytes()),
-                                "download"));
+  MS_TRY(model.read(tensor, out.data()));
   model.to_stored_order(tensor, out.data());
   return {};
 }
@@ -304,9 +271,8 @@ Status write_tensor(Model& model, const std::string& name, std::span<const float
     model.to_backend_order(tensor, reordered.data());
     from = reordered.data();
   }
-  const ms_backend& table = model.backend()->table();
-  return model.backend()->check(table.upload(model.backend()->context(), model.weight(tensor), from, values.size_bytes()),
-                                "upload");
+  MS_TRY(model.widen(model.group_of(tensor), 0));
+  return model.write(tensor, from);
 }
 
 }  // namespace mendset

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/half_float.h"
 #include "core/status.h"
 #include "model/files.h"
 
@@ -52,8 +53,6 @@ class SafetensorsFile {
 
 // Nearest bfloat16, ties to even; NaN stays NaN.
 uint16_t bfloat16_from_float(float value);
-float float_from_bfloat16(uint16_t bits);
-float float_from_float16(uint16_t bits);
 // Nearest float16, ties to even; beyond 65504 infinity, NaN stays NaN.
 uint16_t float16_from_float(float value);
 

@@ -15,6 +15,7 @@ class StepTask : public Task {
       : trainer_(std::move(trainer)),
         model_(trainer_->model()),
         arena_(model_),
+        reference_(trainer_->shared_reference()),
         request_(request),
         result_(result),
         passes_(*trainer_, request_, result) {}
@@ -80,7 +81,10 @@ class StepTask : public Task {
 
   Status build_update_phase() {
     const std::vector<size_t> groups = trainer_->groups_of(result_->blocks);
-    for (const size_t g : groups) MS_TRY(trainer_->allocate_state(g));
+    for (const size_t g : groups) {
+      MS_TRY(trainer_->allocate_state(g));
+      if (trainer_->adapter() == nullptr) MS_TRY(model_->widen(g, 1));  // the lease is ours
+    }
     if (request_.keep_gradients) MS_TRY(keep_gradients(groups));
     const float clip = request_.clip_norm;
     const double scale = clip > 0 ? std::fmin(1.0, static_cast<double>(clip) / (result_->gradient_norm + 1e-6)) : 1.0;
@@ -121,6 +125,7 @@ class StepTask : public Task {
   std::shared_ptr<Trainer> trainer_;
   std::shared_ptr<Model> model_;
   ArenaLease arena_;
+  WeightsLease reference_;
   StepRequest request_;
   StepResult* result_;
   StepPasses passes_;

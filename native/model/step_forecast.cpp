@@ -12,10 +12,6 @@ namespace {
 // Kept free of a budget for the backend's scratch: its need depends on threads and instruction set, the cut must not.
 constexpr int64_t kScratchAllowance = int64_t{32} << 20;
 
-int64_t weight_bytes(const Model* model) {
-  return model == nullptr ? 0 : model->elements() * static_cast<int64_t>(sizeof(float));
-}
-
 int64_t group_bytes(const Trainer& trainer, size_t group) {
   const TensorGroup& range = trainer.groups()[group];
   return (range.end - range.begin) * static_cast<int64_t>(sizeof(float));
@@ -42,15 +38,15 @@ MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& pas
   const Model& model = *trainer.model();
   const int64_t moments = trainer.options().kind == OptimizerOptions::Kind::adamw ? 2 : 1;
   MemoryForecast out;
-  out.weights = weight_bytes(&model);
-  const int64_t trained = trainer.elements() * static_cast<int64_t>(sizeof(float));
-  if (trainer.adapter() != nullptr) out.weights += trained;
+  const bool adapts = trainer.adapter() != nullptr;
+  const int64_t adapter = adapts ? trainer.elements() * static_cast<int64_t>(sizeof(float)) : 0;
+  out.weights = out.weights_most = model.bytes() + adapter;
+  out.snapshot = out.snapshot_most = snapshot ? adapter : 0;
   // beside an adapter the model's own weights are the reference
-  out.reference = trainer.reference() == &model ? 0 : weight_bytes(trainer.reference());
-  out.snapshot = snapshot ? trained : 0;
+  out.reference = trainer.reference() == nullptr || trainer.reference() == &model ? 0 : trainer.reference()->bytes();
   const std::vector<size_t> planned = trainer.groups_of(planned_blocks(request));
   const bool chooses = request.slice == Slice::most_sensitive || request.slice == Slice::least_sensitive;
-  int64_t to_count = chooses ? request.slice_count : 0;
+  int64_t to_count = chooses ? request.slice_count : 0, to_widen = to_count, being_widened = 0;
   for (size_t g = 0; g < model.groups().size(); ++g) {
     const int64_t bytes = moments * group_bytes(trainer, g);
     const bool before = trainer.states()[g].steps > 0;
@@ -63,7 +59,20 @@ MemoryForecast held(const Trainer& trainer, bool snapshot, const StepPasses& pas
       out.optimizer += bytes;
       --to_count;
     }
+    if (adapts) continue;
+    // What is held in 16 bits becomes fp32 at its first update; until then snapshots share it.
+    const int64_t narrow = model.group_bytes(g, true), wide = model.group_bytes(g, false);
+    const bool widens = model.is_narrow(g) && (chooses ? may && to_widen > 0 : now);
+    if (widens) {
+      out.weights += wide - narrow;
+      being_widened = std::max(being_widened, narrow);
+      if (chooses) --to_widen;
+    }
+    if (model.is_narrow(g) && may) out.weights_most += wide - narrow;
+    if (snapshot && (!model.is_narrow(g) || widens)) out.snapshot += wide;
+    if (snapshot && (!model.is_narrow(g) || may)) out.snapshot_most += wide;
   }
+  out.weights += being_widened;  // one group is there twice for a moment
   out.gradients = gradient_bytes(trainer, passes, request);
   return out;
 }
@@ -129,11 +138,11 @@ Status forecast(const Trainer& trainer, bool snapshot, const StepRequest& reques
 }  // namespace
 
 Status choose_cut(const Trainer& trainer, const StepRequest& request, StepPasses* passes) {
-  return cut_within(trainer, trainer.snapshot.data() != nullptr, request, passes);
+  return cut_within(trainer, trainer.has_snapshot(), request, passes);
 }
 
 Status forecast_step(const Trainer& trainer, const StepRequest& request, MemoryForecast* out) {
-  return forecast(trainer, trainer.snapshot.data() != nullptr, request, out);
+  return forecast(trainer, trainer.has_snapshot(), request, out);
 }
 
 Status forecast_step(const std::shared_ptr<Model>& model, const std::shared_ptr<Model>& reference,

@@ -33,7 +33,10 @@ Status Trainer::allocate_state(size_t group) {
 }
 
 int64_t Trainer::bytes() const {
-  size_t bytes = snapshot.bytes() + gradients.bytes() + (adapter_ != nullptr ? adapter_->buffer().bytes() : 0);
+  size_t bytes = adapter_snapshot.bytes() + gradients.bytes() + (adapter_ != nullptr ? adapter_->buffer().bytes() : 0);
+  for (size_t g = 0; g < weights_snapshot.size(); ++g) {
+    if (!weights_snapshot[g].narrow) bytes += static_cast<size_t>(model_->group_bytes(g, false));
+  }
   for (const OptimizerState& state : states_) bytes += state.second.bytes() + state.first.bytes();
   return static_cast<int64_t>(bytes);
 }
@@ -48,7 +51,7 @@ void build_range_update(Builder& builder, const Trainer& trainer, size_t group, 
   const int32_t block = trainer.model()->block_of_group(group);
   for (int64_t at = begin; at < end; at += kUpdatePiece) {
     const int64_t count = std::min(kUpdatePiece, end - at), inside = at - trainer.groups()[group].begin;
-    float* w = trainer.parameters() + at;
+    float* w = trainer.parameters(group) + inside;
     const float* g = gradient + (at - begin);
     float* v = state.second.as<float>() + inside;
     if (o.kind == OptimizerOptions::Kind::rmsprop) {
@@ -141,20 +144,26 @@ Status read_gradient(const Trainer& trainer, const std::string& name, std::span<
 }
 
 Status snapshot_weights(Trainer& trainer) {
-  const Backend& backend = *trainer.model()->backend();
-  const size_t bytes = static_cast<size_t>(trainer.elements()) * sizeof(float);
   if (trainer.poisoned)
     return failure(Code::invalid_argument, "The weights are half updated; restore them before taking a snapshot.");
-  if (trainer.snapshot.data() == nullptr) MS_TRY(Buffer::allocate(trainer.model()->backend(), bytes, &trainer.snapshot));
-  return backend.check(backend.table().copy(backend.context(), trainer.snapshot.data(), trainer.parameters(), bytes), "copy");
+  if (trainer.adapter() == nullptr) return trainer.model()->keep(&trainer.weights_snapshot);
+  const Backend& backend = *trainer.model()->backend();
+  const Buffer& values = trainer.adapter()->buffer();
+  if (!trainer.has_snapshot()) MS_TRY(Buffer::allocate(trainer.model()->backend(), values.bytes(), &trainer.adapter_snapshot));
+  return backend.check(backend.table().copy(backend.context(), trainer.adapter_snapshot.data(), values.data(), values.bytes()),
+                       "copy");
 }
 
 Status restore_weights(Trainer& trainer) {
-  const Backend& backend = *trainer.model()->backend();
-  if (trainer.snapshot.data() == nullptr)
-    return failure(Code::invalid_argument, "There is no snapshot to restore; take one first.");
-  const size_t bytes = static_cast<size_t>(trainer.elements()) * sizeof(float);
-  MS_TRY(backend.check(backend.table().copy(backend.context(), trainer.parameters(), trainer.snapshot.data(), bytes), "copy"));
+  if (!trainer.has_snapshot()) return failure(Code::invalid_argument, "There is no snapshot to restore; take one first.");
+  if (trainer.adapter() == nullptr) {
+    MS_TRY(trainer.model()->put_back(trainer.weights_snapshot));
+  } else {
+    const Backend& backend = *trainer.model()->backend();
+    const Buffer& values = trainer.adapter()->buffer();
+    MS_TRY(backend.check(backend.table().copy(backend.context(), values.data(), trainer.adapter_snapshot.data(), values.bytes()),
+                         "copy"));
+  }
   trainer.poisoned = false;
   return {};
 }

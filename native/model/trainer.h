@@ -36,7 +36,8 @@ class Trainer {
   const std::vector<TensorInfo>& tensors() const { return adapter_ ? adapter_->tensors() : model_->tensors(); }
   const std::vector<TensorGroup>& groups() const { return adapter_ ? adapter_->groups() : model_->groups(); }
   int64_t offset(int tensor) const { return adapter_ ? adapter_->offset(tensor) : model_->offset(tensor); }
-  float* parameters() const { return adapter_ ? adapter_->data() : model_->data(); }
+  // [begin, end) of a group; the model's must be held in fp32.
+  float* parameters(size_t group) const { return adapter_ ? adapter_->data() + groups()[group].begin : model_->group_data(group); }
   int64_t elements() const { return adapter_ ? adapter_->elements() : model_->elements(); }
   // The groups that a slice trains, ascending; no blocks = all. Groups without tensors are left out.
   std::vector<size_t> groups_of(const std::vector<int32_t>& blocks) const;
@@ -47,6 +48,7 @@ class Trainer {
 
   const std::shared_ptr<Model>& model() const { return model_; }
   const Model* reference() const { return reference_.get(); }
+  const std::shared_ptr<Model>& shared_reference() const { return reference_; }
   const OptimizerOptions& options() const { return options_; }
   std::vector<OptimizerState>& states() { return states_; }
   const std::vector<OptimizerState>& states() const { return states_; }
@@ -57,8 +59,10 @@ class Trainer {
 
   bool poisoned = false;  // an update began and did not end
   bool merged = false;    // the adapter is part of the weights now
-  Buffer snapshot;        // of parameters()
-  Buffer gradients;       // laid out as parameters(), of the last step that kept them
+  Buffer adapter_snapshot;
+  std::vector<GroupMemory> weights_snapshot;  // empty when there is none
+  bool has_snapshot() const { return adapter_ ? adapter_snapshot.data() != nullptr : !weights_snapshot.empty(); }
+  Buffer gradients;  // by the tensors' offsets, of the last step that kept them
   std::vector<int32_t> gradient_blocks;
 
  private:

@@ -101,7 +101,7 @@ Status save_trainer_state(const Trainer& trainer, const std::string& path) {
   std::vector<Part> list = moments(trainer);
   if (trainer.adapter() != nullptr) {
     append(&list, adapter_parts(trainer, "value.", trainer.adapter()->buffer()));
-    if (trainer.snapshot.data() != nullptr) append(&list, adapter_parts(trainer, "snapshot.", trainer.snapshot));
+    if (trainer.has_snapshot()) append(&list, adapter_parts(trainer, "snapshot.", trainer.adapter_snapshot));
   }
   std::vector<TensorToWrite> declared;
   for (const Part& part : list) declared.push_back({part.name, "F32", trainer.tensors()[static_cast<size_t>(part.tensor)].shape});
@@ -158,8 +158,8 @@ Status load_trainer_state(Trainer& trainer, const std::string& path) {
   std::vector<Part> list = moments(trainer);
   if (trainer.adapter() != nullptr) append(&list, adapter_parts(trainer, "value.", trainer.adapter()->buffer()));
   if (has_snapshot) {
-    if (trainer.snapshot.data() == nullptr) MS_TRY(snapshot_weights(trainer));
-    append(&list, adapter_parts(trainer, "snapshot.", trainer.snapshot));
+    if (!trainer.has_snapshot()) MS_TRY(snapshot_weights(trainer));
+    append(&list, adapter_parts(trainer, "snapshot.", trainer.adapter_snapshot));
   }
   std::vector<float> values;
   for (const Part& part : list) {

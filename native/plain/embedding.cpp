@@ -1,15 +1,16 @@
 // Token and position embeddings.
 #include "plain/plain_operations.h"
+#include "plain/weight_element.h"
 
 namespace mendset {
 
 int32_t plain_embed_forward(ms_context*, const ms_embed_forward_args* a) {
   for (int64_t t = 0; t < a->rows; ++t) {
-    const float* token = a->token_table + a->ids[t] * a->width;
     const float* position = a->position_table ? a->position_table + a->positions[t] * a->width : nullptr;
     float* out = a->out + t * a->width;
     for (int64_t c = 0; c < a->width; ++c) {
-      out[c] = position ? token[c] + position[c] : token[c];
+      const float token = weight_element(a->token_table, a->token_type, a->ids[t] * a->width + c);
+      out[c] = position ? token + position[c] : token;
       if (a->bias) out[c] += a->bias[c];
     }
   }

@@ -3,6 +3,7 @@
 
 #include "plain/activation.h"
 #include "plain/plain_operations.h"
+#include "plain/weight_element.h"
 
 namespace mendset {
 namespace {
@@ -29,7 +30,7 @@ int32_t plain_linear_forward(ms_context*, const ms_linear_forward_args* a) {
     for (int64_t o = 0; o < a->out; ++o) {
       double sum = 0;
       for (int64_t i = 0; i < a->in; ++i) {
-        sum += x[static_cast<size_t>(t * a->in + i)] * a->w[weight_index(a->layout, a->in, a->out, i, o)];
+        sum += x[static_cast<size_t>(t * a->in + i)] * weight_element(a->w, a->w_type, weight_index(a->layout, a->in, a->out, i, o));
       }
       if (a->bias) sum += a->bias[o];
       if (a->residual) sum += a->residual[t * a->ld_y + o];
@@ -44,7 +45,7 @@ int32_t plain_linear_backward_input(ms_context*, const ms_linear_backward_input_
     for (int64_t i = 0; i < a->in; ++i) {
       double sum = 0;
       for (int64_t o = 0; o < a->out; ++o) {
-        sum += static_cast<double>(a->d_y[t * a->ld_y + o]) * a->w[weight_index(a->layout, a->in, a->out, i, o)];
+        sum += static_cast<double>(a->d_y[t * a->ld_y + o]) * weight_element(a->w, a->w_type, weight_index(a->layout, a->in, a->out, i, o));
       }
       if (a->x_activation != MS_ACTIVATION_NONE) sum *= activation_derivative(a->x_activation, a->x[t * a->ld_x + i]);
       float* d_x = a->d_x + t * a->ld_x + i;

@@ -57,6 +57,7 @@ int32_t synchronize(ms_context*) { return MS_OK; }
 const ms_backend* mendset_plain_backend() {
 #define MS_ENTRY(name) .name = mendset::plain_##name,
   static const ms_backend table = {.abi = MS_BACKEND_ABI,
+                                   .weight_types = 1 << MS_TYPE_F32 | 1 << MS_TYPE_BF16 | 1 << MS_TYPE_F16,
                                    .name = "plain",
                                    .probe = probe,
                                    .create = create,

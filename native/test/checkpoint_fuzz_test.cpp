@@ -197,7 +197,7 @@ void test_headers() {
 Status load_folder(const std::shared_ptr<Backend>& backend, const std::string& path) {
   std::shared_ptr<Model> model;
   std::unique_ptr<Task> task;
-  MS_TRY(load_model_task(backend, path, &model, &task));
+  MS_TRY(load_model_task(backend, path, false, &model, &task));
   MS_TRY(run(task));
   const std::vector<int32_t> ids{1, 2, 3}, offsets{0, 3};
   std::vector<double> log_prob(3);

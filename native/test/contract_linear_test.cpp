@@ -1,5 +1,6 @@
 // Linear maps, their gradients and per-sample gradient norms.
 #include "test/contract.h"
+#include "test/narrow_values.h"
 
 using namespace mendset;
 using namespace mendset::test;
@@ -29,7 +30,7 @@ void forward(Shape s, int32_t activation, int32_t layout) {
     contract(label("linear_forward", s, activation, layout), chain_bound(s.in), [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
       Guarded<float> y(initial);
       const ms_linear_forward_args args{s.rows, s.in, s.out, x.data(), ld_x, activation, w.data(), layout, residual > 0 ? bias.data() : nullptr,
-                                        residual == 0 ? nullptr : residual == 1 ? other.data() : y.data(), y.data(), ld_y};
+                                        residual == 0 ? nullptr : residual == 1 ? other.data() : y.data(), y.data(), ld_y, MS_TYPE_F32};
       outputs.result(table.linear_forward(context, &args));
       outputs.add("y", y);
     });
@@ -42,11 +43,41 @@ void backward_input(Shape s, int32_t activation, int32_t layout) {
   for (const float beta : {0.0f, 1.0f, 0.5f}) {
     contract(label("linear_backward_input", s, activation, layout), chain_bound(s.out), [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
       Guarded<float> d_x = beta == 0.0f ? Guarded<float>(s.rows * ld_x) : Guarded<float>(normal_values(s.rows * ld_x, 5));
-      const ms_linear_backward_input_args args{s.rows, s.in, s.out, d_y.data(), ld_y, w.data(), layout, x.data(), activation, d_x.data(), ld_x, beta};
+      const ms_linear_backward_input_args args{s.rows, s.in, s.out, d_y.data(), ld_y, w.data(), layout, x.data(), activation, d_x.data(), ld_x, beta, MS_TYPE_F32};
       outputs.result(table.linear_backward_input(context, &args));
       outputs.add("d_x", d_x);
     });
   }
+}
+
+// Weights of 16 bits: within the bound of the plain backend, and the bits of the same weights in fp32. Backends that hold fp32 alone
+// refuse them.
+void narrow(Shape s, int32_t layout, int32_t type) {
+  const std::vector<uint16_t> values = narrow_values(s.in * s.out, type);
+  const Guarded<uint16_t> w(values);
+  const Guarded<float> wide(widened(values, type));
+  const Guarded<float> x(normal_values(s.rows * s.in, 1)), d_y(normal_values(s.rows * s.out, 3)), bias(normal_values(s.out, 4));
+  const std::string name = label("16-bit weights", s, MS_ACTIVATION_GELU_TANH, layout) + (type == MS_TYPE_F16 ? " F16" : " BF16");
+  const double largest = 65536.0;
+  const auto bound = [&](int64_t depth) { return Bound{largest * chain_bound(depth).absolute, 2e-6}; };
+  const auto run = [&](const ms_backend& table, ms_context* context, const void* weights, int32_t weight_type, Guarded<float>& y, Guarded<float>& d_x) {
+    const ms_linear_forward_args forward{s.rows, s.in, s.out, x.data(), s.in, MS_ACTIVATION_GELU_TANH, weights, layout, bias.data(), nullptr, y.data(), s.out, weight_type};
+    const ms_linear_backward_input_args backward{s.rows, s.in, s.out, d_y.data(), s.out, weights, layout, x.data(), MS_ACTIVATION_GELU_TANH, d_x.data(), s.in, 0.0f, weight_type};
+    const int32_t result = table.linear_forward(context, &forward);
+    return result != MS_OK ? result : table.linear_backward_input(context, &backward);
+  };
+  contract(name, bound(std::max(s.in, s.out)), [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+    Guarded<float> y(s.rows * s.out), d_x(s.rows * s.in), wide_y(s.rows * s.out), wide_d_x(s.rows * s.in);
+    const bool holds = (table.weight_types >> type & 1) != 0;
+    const int32_t narrow_result = run(table, context, w.data(), type, y, d_x);
+    outputs.result(run(table, context, wide.data(), MS_TYPE_F32, wide_y, wide_d_x));
+    CHECK(narrow_result == (holds ? MS_OK : MS_UNSUPPORTED));
+    outputs.add("y", holds ? y : wide_y);
+    outputs.add("d_x", holds ? d_x : wide_d_x);
+    if (!holds) return;
+    CHECK(std::memcmp(y.data(), wide_y.data(), static_cast<size_t>(y.count()) * sizeof(float)) == 0);
+    CHECK(std::memcmp(d_x.data(), wide_d_x.data(), static_cast<size_t>(d_x.count()) * sizeof(float)) == 0);
+  });
 }
 
 void backward_weight(Shape s, int32_t activation, int32_t layout) {
@@ -104,6 +135,11 @@ int main() {
         backward_input(shape, activation, layout);
         backward_weight(shape, activation, layout);
       }
+    }
+  }
+  for (const Shape shape : kShapes) {
+    for (const int32_t layout : {MS_LAYOUT_IN_OUT, MS_LAYOUT_OUT_IN}) {
+      for (const int32_t type : {MS_TYPE_BF16, MS_TYPE_F16}) narrow(shape, layout, type);
     }
   }
   for (const int32_t activation : kActivations) {

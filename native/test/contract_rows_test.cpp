@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "test/contract.h"
+#include "test/narrow_values.h"
 #include "test/packed_samples.h"
 
 using namespace mendset;
@@ -21,13 +22,29 @@ void embedding() {
         Guarded<float> out(rows * width);
         const ms_embed_forward_args args{
             rows,       width,  ids.data(), positions.data(), token.data(), with_positions ? position.data() : nullptr,
-            out.data(), nullptr};
+            out.data(), nullptr, MS_TYPE_F32};
         outputs.result(table.embed_forward(context, &args));
         outputs.add("out", out);
         ms_embed_forward_args biased = args;
         biased.bias = position.data();
         outputs.result(table.embed_forward(context, &biased));
         outputs.add("out with bias", out);
+        for (const int32_t type : {MS_TYPE_BF16, MS_TYPE_F16}) {  // the bits of the same table in fp32
+          const std::vector<uint16_t> narrow = narrow_values(kVocab * width, type);
+          const std::vector<float> wide = widened(narrow, type);
+          Guarded<float> expected(rows * width), actual(rows * width);
+          ms_embed_forward_args held = args;
+          held.token_table = wide.data();
+          held.out = expected.data();
+          outputs.result(table.embed_forward(context, &held));
+          outputs.add("out of a rounded table", expected);
+          held.token_table = narrow.data();
+          held.token_type = type;
+          held.out = actual.data();
+          const bool holds = (table.weight_types >> type & 1) != 0;
+          CHECK(table.embed_forward(context, &held) == (holds ? MS_OK : MS_UNSUPPORTED));
+          if (holds) CHECK(std::memcmp(actual.data(), expected.data(), static_cast<size_t>(rows * width) * sizeof(float)) == 0);
+        }
       });
       contract(sized("embed_backward", {rows, width}), {}, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
         Guarded<float> d_token(token), d_position(position);

@@ -148,7 +148,7 @@ void test_refusals(const std::shared_ptr<Backend>& backend) {
   };
   refused(load_encoder_task(backend, folder_of("bert"), true, &model, &task), Code::corrupt, "classifier.weight");
   refused(load_encoder_task(backend, golden_folder("tiny-gpt2"), false, &model, &task), Code::unsupported, "xlm-roberta");
-  refused(load_model_task(backend, folder_of("bert"), &model, &task), Code::unsupported, "gpt_neox");
+  refused(load_model_task(backend, folder_of("bert"), false, &model, &task), Code::unsupported, "gpt_neox");
   const std::shared_ptr<Model> bert = load_encoder(backend, "bert", false);
   const std::shared_ptr<Model> gpt2 = load(backend, golden_folder("tiny-gpt2"));
   if (bert == nullptr || gpt2 == nullptr) return;

@@ -28,10 +28,10 @@ inline Status run(std::unique_ptr<Task>& task, double budget_ms = 1e300) {
   return {};
 }
 
-inline std::shared_ptr<Model> load(const std::shared_ptr<Backend>& backend, const std::string& directory) {
+inline std::shared_ptr<Model> load(const std::shared_ptr<Backend>& backend, const std::string& directory, bool as_stored = false) {
   std::shared_ptr<Model> model;
   std::unique_ptr<Task> task;
-  if (EXPECT_OK(load_model_task(backend, directory, &model, &task))) EXPECT_OK(run(task));
+  if (EXPECT_OK(load_model_task(backend, directory, as_stored, &model, &task))) EXPECT_OK(run(task));
   return model;
 }
 

@@ -284,7 +284,7 @@ Status load_variant(const std::shared_ptr<Backend>& backend, const std::string& 
   for (const std::vector<float>& tensor : values) MS_TRY(writer.append(tensor.data()));
   MS_TRY(writer.finish());
   std::unique_ptr<Task> task;
-  MS_TRY(load_model_task(backend, folder.path, out, &task));
+  MS_TRY(load_model_task(backend, folder.path, false, out, &task));
   return run(task);
 }
 

@@ -159,8 +159,8 @@ void test_forecast(const Shape& shape) {
 
   std::shared_ptr<Model> layout, reference;
   MemoryForecast forecast;
-  EXPECT_OK(layout_model(backend, kConfig, &layout));
-  EXPECT_OK(layout_model(backend, kConfig, &reference));
+  EXPECT_OK(layout_model(backend, kConfig, false, &layout));
+  EXPECT_OK(layout_model(backend, kConfig, false, &reference));
   EXPECT_OK(forecast_step(layout, reference, options, nullptr, shape.snapshot, request, &forecast));
   std::shared_ptr<Trainer> trainer;
   EXPECT_OK(create_trainer(trained.model, trained.reference, options, nullptr, &trainer));
@@ -201,7 +201,7 @@ void test_head_as_reference() {
   std::shared_ptr<Model> layout;
   std::shared_ptr<Trainer> trainer;
   MemoryForecast before, forecast;
-  EXPECT_OK(layout_model(backend, kConfig, &layout));
+  EXPECT_OK(layout_model(backend, kConfig, false, &layout));
   EXPECT_OK(forecast_step(layout, layout, {}, nullptr, false, request, &before));
   EXPECT_OK(create_trainer(trained.model, trained.model, {}, nullptr, &trainer));
   EXPECT_OK(forecast_step(*trainer, request, &forecast));
@@ -218,7 +218,7 @@ void test_other_forecasts() {
     std::shared_ptr<Model> layout;
     MemoryForecast forecast;
     std::unique_ptr<Task> task;
-    EXPECT_OK(layout_model(backend, kConfig, &layout));
+    EXPECT_OK(layout_model(backend, kConfig, false, &layout));
     EXPECT_OK(forecast_work(layout, trained.chosen.view(), &forecast));
     if (EXPECT_OK(make_task(trained.model, trained.chosen.view(), &task))) EXPECT_OK(run(task));
     task.reset();
@@ -266,7 +266,7 @@ void test_budget() {
   std::shared_ptr<Backend> backend;
   if (!EXPECT_OK(Backend::open("cpu", 2, &backend))) return;
   std::shared_ptr<Model> layout;
-  EXPECT_OK(layout_model(backend, kConfig, &layout));
+  EXPECT_OK(layout_model(backend, kConfig, false, &layout));
   const Trained trained(backend);
   StepRequest request = trained.request(Loss::dpo, 1);
   MemoryForecast whole, within;

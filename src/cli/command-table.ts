@@ -49,12 +49,18 @@ const scorerOptions = [
   option('--scorer-label <name>', 'the label of the classifier that means toxicity, where its labels do not say'),
 ];
 
+const weightsOption = option(
+  '--weights <name>',
+  'float32 (default), or stored: 16-bit weights stay as the files hold them; the same results in about half the memory',
+);
+
 const selectOptions = [
   option('--pool <files...>', 'repair records: JSON lines, CSV, TSV or Parquet; files, folders or hf:datasets/owner/name/file'),
   columnsOption,
   option('--method <name>', SELECT_METHODS.join(', ')),
   option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
   option('--model <dir>', 'model for embeddings and gradient norms: a folder or hf:owner/name[@revision]'),
+  weightsOption,
   option(
     '--encoder <dir>',
     'another model for the embeddings: a sentence encoder (BERT, RoBERTa, MiniLM) or a language model; a folder or hf:owner/name',
@@ -87,6 +93,7 @@ const selectOptions = [
 
 const repairOptions = [
   option('--model <dir>', 'model to repair: a folder or hf:owner/name[@revision]'),
+  weightsOption,
   option('--data <files...>', 'repair records, in selection order'),
   columnsOption,
   option('--method <name>', 'dapt, sft, dpo, npo or irepair'),
@@ -127,7 +134,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'info',
     summary: 'Show the engine, its backends and, with --model, what a model folder holds',
-    options: [option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe')],
+    options: [option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe'), weightsOption],
     examples: [
       ['mendset info', 'the engine, its backends and this machine'],
       ['mendset info --model gpt2', 'what a model folder holds'],
@@ -149,6 +156,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Compute loss, gradient norm, EL2N, embedding or toxicity of each record',
     options: [
       option('--model <dir>', 'model to score with, a folder or hf:owner/name[@revision] (not needed for toxicity alone)'),
+      weightsOption,
       option('--data <files...>', 'records; they may be pre-tokenised (prompt_ids, completion_ids)'),
       columnsOption,
       option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)'),
@@ -191,6 +199,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Measure toxicity, perplexity and last-word accuracy of a model',
     options: [
       option('--model <dir>', 'model to evaluate: a folder or hf:owner/name[@revision]'),
+      weightsOption,
       option('--prompts <file>', 'prompts for the toxicity of greedy continuations'),
       columnsOption,
       option('--rtp <file>', 'prompts for the sampling protocol of RealToxicityPrompts'),
@@ -233,6 +242,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'Continue prompts',
     options: [
       option('--model <dir>', 'model to generate with: a folder or hf:owner/name[@revision]'),
+      weightsOption,
       option('--prompts <file>', 'JSON lines, CSV, TSV or Parquet with prompt or prompt_ids, or one prompt a line'),
       columnsOption,
       option('--max-new-tokens <n>', 'default 20'),

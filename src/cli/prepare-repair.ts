@@ -4,6 +4,7 @@ import { readPairs } from '../data/read-pairs.ts';
 import { readTexts } from '../data/read-texts.ts';
 import type { PairRecord } from '../data/record.ts';
 import { LanguageModel } from '../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../model/load-weights.ts';
 import { dapt } from '../repair/dapt.ts';
 import { dpo } from '../repair/dpo.ts';
 import { forecastRepair, type RepairForecast } from '../repair/forecast-repair.ts';
@@ -37,6 +38,7 @@ const VALIDATION = 64;
 /** Reads the options of `repair` and all its data, collects every mistake, and computes nothing yet. */
 export async function prepareRepair({ options, shared, signal, progress }: CommandContext): Promise<PreparedRepair> {
   const model = options.required('model', 'to name the folder of the model to repair');
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   const data = options.texts('data');
   if (!options.has('data')) options.problem('Expected --data to name the repair records, but it is missing.');
   const methodName = options.requiredOneOf('method', ['dapt', 'sft', 'dpo', 'npo', 'irepair'] as const);
@@ -151,12 +153,18 @@ export async function prepareRepair({ options, shared, signal, progress }: Comma
           'invalid-argument',
           'Expected --normal FILE for --dry-run with --kl, because texts that are still to be generated have no length yet.',
         );
-      return await forecastRepair(model, repairData(), method, { ...repairSettings, backend: shared.backend, threads: shared.threads });
+      return await forecastRepair(model, repairData(), method, {
+        ...repairSettings,
+        backend: shared.backend,
+        threads: shared.threads,
+        weights,
+      });
     },
     async run({ onStep, ...run }, finish) {
       using loaded = await LanguageModel.load(model, {
         backend: shared.backend,
         threads: shared.threads,
+        weights,
         signal: run.signal,
         onProgress: run.onProgress,
       });

@@ -8,6 +8,7 @@ import { loadScorer } from '../evaluate/load-scorer.ts';
 import type { ToxicityScorer } from '../evaluate/scorer.ts';
 import { loadEmbedder } from '../features/embedder.ts';
 import { LanguageModel } from '../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../model/load-weights.ts';
 import { resolveBudget } from '../select/budget.ts';
 import { selectIndices } from '../select/select.ts';
 import type { FeatureKind, FeatureTypes, Selection, SelectOptions } from '../select/selector.ts';
@@ -53,6 +54,7 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
     scores: options.text('scores'),
     groups: options.text('groups'),
   };
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   const columns = options.columns('columns');
   const scorer = await readScorer(options);
   const memoryLimit = options.bytes('memoryLimit');
@@ -131,7 +133,7 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
       if (!pairs || complete) return selectGiven(config, boundaryRatio, { n: count, budget, seed }, given, pairs, runOptions);
       const loading = { ...run, backend: shared.backend, threads: shared.threads };
       const wantsModel = needsModel || (needsEmbeddings && embeddings === undefined && paths.encoder === undefined);
-      const model = wantsModel && paths.model !== undefined ? await LanguageModel.load(paths.model, loading) : undefined;
+      const model = wantsModel && paths.model !== undefined ? await LanguageModel.load(paths.model, { ...loading, weights }) : undefined;
       const embedder = needsEmbeddings && embeddings === undefined ? await loadEmbedder(paths.encoder, loading) : undefined;
       let opened: ToxicityScorer | undefined;
       try {

@@ -48,7 +48,10 @@ export interface EvaluationResult {
   readonly lambadaTarget: LambadaTarget | null;
   readonly tokens: Perplexity | null;
   readonly seconds: Readonly<Record<string, number>>;
-  readonly model: Pick<NativeModelSummary, 'family' | 'layers' | 'width' | 'parameters' | 'backend' | 'device' | 'threads'> & {
+  readonly model: Pick<
+    NativeModelSummary,
+    'family' | 'layers' | 'width' | 'parameters' | 'heldDtype' | 'backend' | 'device' | 'threads'
+  > & {
     readonly hash: string | null;
   };
   readonly warnings: readonly string[];
@@ -139,7 +142,7 @@ export async function evaluate(model: LanguageModel, options: EvaluateOptions): 
   const warnings = [toxicity, rtp].flatMap((t) =>
     t?.incomplete ? [`${t.protocol} is incomplete: the scorer ${t.scorer.name} failed on ${t.failed} texts, more than 1 %.`] : [],
   );
-  const { family, layers, width, parameters, backend, device, threads } = model.summary;
+  const { family, layers, width, parameters, heldDtype, backend, device, threads } = model.summary;
   return {
     figures,
     toxicity,
@@ -149,7 +152,7 @@ export async function evaluate(model: LanguageModel, options: EvaluateOptions): 
     lambadaTarget: target,
     tokens,
     seconds,
-    model: { family, layers, width, parameters, backend, device, threads, hash: model.hash },
+    model: { family, layers, width, parameters, heldDtype, backend, device, threads, hash: model.hash },
     warnings,
   };
 }

@@ -6,14 +6,14 @@ import type { NativeForecastWork, NativeMemoryForecast, NativeOptimizerOptions, 
 import { resolveBackend } from '../native/engine-info.ts';
 import { callNative } from '../native/native-error.ts';
 import type { AdapterShape } from './adapter-folder.ts';
-import type { BackendName } from './load-weights.ts';
+import type { BackendName, WeightStorage } from './load-weights.ts';
 import { STEP_DEFAULTS, type StepRequest } from './trainer.ts';
 
 /**
  * What some work holds at its peak, in bytes: `peak` is the sum of `weights`, `reference`, `optimizer`, `snapshot`, `work` (activations,
  * gradients and logits; `gradients` is the part that lasts until the update), `cache` (keys and values of generation) and `scratch`
  * (packed operands; the only part that depends on threads and instruction set). `optimizerMost` is what `optimizer` grows to once
- * steps that choose their block have chosen every block. Buffers of the caller and Node itself are not counted.
+ * steps that choose their block have chosen every block; `weightsMost` and `snapshotMost` are the same of a model that is held as stored. Buffers of the caller and Node itself are not counted.
  */
 export type MemoryForecast = NativeMemoryForecast;
 
@@ -59,11 +59,21 @@ export function batchOfLengths(lengths: readonly number[]): PackedBatch {
 export async function forecastMemory(
   model: string | Readonly<Record<string, unknown>>,
   work: ForecastWork,
-  options: { readonly backend?: BackendName | undefined; readonly threads?: number | undefined } = {},
+  options: {
+    readonly backend?: BackendName | undefined;
+    readonly threads?: number | undefined;
+    /** As for `LanguageModel.load`. `stored` goes by the files of a folder, or by the `dtype` of a config. */
+    readonly weights?: WeightStorage | undefined;
+  } = {},
 ): Promise<MemoryForecast> {
   const config = typeof model === 'string' ? await readConfig(model) : JSON.stringify(model);
   const backend = resolveBackend(options.backend ?? 'auto');
-  return callNative(() => addon().forecastMemory(config, backend, options.threads ?? 0, nativeWork(config, work)));
+  const asStored = options.weights === 'stored';
+  // only where 16 bits are kept do the weight files matter
+  const isFolder = asStored && typeof model === 'string';
+  return callNative(() =>
+    addon().forecastMemory(isFolder ? model : config, backend, options.threads ?? 0, nativeWork(config, work), isFolder, asStored),
+  );
 }
 
 function nativeWork(config: string, work: ForecastWork): NativeForecastWork {

@@ -9,8 +9,8 @@ import { callNative } from '../native/native-error.ts';
 import { runTask } from '../native/run-task.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
-import { type BackendName, type LoadOptions, loadWeights } from './load-weights.ts';
-import { saveCheckpoint } from './save.ts';
+import { type BackendName, type LanguageModelOptions, loadWeights } from './load-weights.ts';
+import { type SaveOptions, saveCheckpoint } from './save.ts';
 import { batchesByTokens, pack, type TokenSequence } from './sequences.ts';
 
 export interface TokenScores {
@@ -88,11 +88,12 @@ export class LanguageModel {
    * into the cache of the Hugging Face Hub first.
    * Rejects with `not-found`, `corrupt`, `unsupported` or `invalid-data` (tokenizer larger than the model's vocabulary).
    */
-  static async load(path: string, options: LoadOptions = {}): Promise<LanguageModel> {
+  static async load(path: string, options: LanguageModelOptions = {}): Promise<LanguageModel> {
     const directory = await modelFolder(path, options);
     const tokenizer = await loadTokenizer(directory, { optional: true });
+    const asStored = options.weights === 'stored';
     const { handle, hash } = await loadWeights(directory, options, (backend, threads) =>
-      addon().loadModelTask(directory, backend, threads),
+      addon().loadModelTask(directory, backend, threads, asStored),
     );
     const summary = handle.summary();
     if (tokenizer && tokenizer.vocabularySize > summary.vocab) {
@@ -118,6 +119,12 @@ export class LanguageModel {
   /** The weights are no longer those that were loaded: what is cached under their hash must not be used for them. */
   weightsChanged(): void {
     this.#hash = null;
+  }
+
+  /** @internal the weights of a model of the same shape, held as they are there */
+  takeWeights(from: LanguageModel): void {
+    callNative(() => this.handle.takeWeights(from.handle));
+    this.weightsChanged();
   }
 
   get tensors(): readonly NativeTensorInfo[] {
@@ -335,7 +342,7 @@ export class LanguageModel {
    * Writes a folder that Hugging Face transformers loads: weights in the source's layout, config, tokenizer files carried along.
    * Every file is written beside its place, synced and renamed.
    */
-  async save(directory: string, options: RunOptions & { dtype?: 'F32' | 'F16' | 'BF16'; shardBytes?: number } = {}): Promise<void> {
+  async save(directory: string, options: SaveOptions = {}): Promise<void> {
     await saveCheckpoint(this.handle, this.directory, directory, options);
   }
 

@@ -15,6 +15,18 @@ export interface LoadOptions extends RunOptions {
   readonly threads?: number | undefined;
 }
 
+export interface LanguageModelOptions extends LoadOptions {
+  /**
+   * `float32` (default), or `stored`: weight matrices that the files hold in 16 bits stay so and are widened where they are read. Every
+   * result has the same bits, in about half the memory; a block that is trained is held in float32 from its first update on. On the
+   * processor only. `summary.heldDtype` says what came of it.
+   */
+  readonly weights?: WeightStorage | undefined;
+}
+
+export type WeightStorage = 'float32' | 'stored';
+export const WEIGHT_STORAGES: readonly WeightStorage[] = ['float32', 'stored'];
+
 export type BackendName = 'auto' | 'cpu' | 'cuda' | 'plain';
 
 export interface LoadedWeights {

@@ -28,8 +28,8 @@ const CARRIED_FILES = [
 const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
 export interface SaveOptions extends RunOptions {
-  /** Default: the element type that the model was read in, F32 for fresh ones */
-  readonly dtype?: 'F32' | 'F16' | 'BF16';
+  /** Default: the element type that the model was read in, F32 for fresh ones. `held`: every tensor as it is in memory, so exactly. */
+  readonly dtype?: 'F32' | 'F16' | 'BF16' | 'held';
   readonly shardBytes?: number;
 }
 

@@ -36,6 +36,8 @@ export interface NativeModelSummary {
   readonly eos: number;
   readonly tiedHead: boolean;
   readonly storedDtype: string;
+  /** `F32`, or what the weights that nothing has trained yet are held in (`F16`, `BF16`); arithmetic is always fp32 */
+  readonly heldDtype: string;
   /** of a sequence classifier, else 0 */
   readonly labels: number;
   readonly backend: string;
@@ -58,6 +60,8 @@ export interface NativeModel {
   readTensor(name: string, out: Float32Array): void;
   writeTensor(name: string, values: Float32Array): void;
   copy(): NativeModel;
+  /** The weights of a model of the same tensors, each block held as it is there */
+  takeWeights(from: NativeModel): void;
   dispose(): void;
 }
 
@@ -139,10 +143,12 @@ export interface NativeStepResult {
 /** Bytes at the peak of some work, and its FLOPs. */
 export interface NativeMemoryForecast {
   readonly weights: number;
+  readonly weightsMost: number;
   readonly reference: number;
   readonly optimizer: number;
   readonly optimizerMost: number;
   readonly snapshot: number;
+  readonly snapshotMost: number;
   readonly work: number;
   readonly gradients: number;
   readonly cache: number;
@@ -250,16 +256,24 @@ export interface NativeBinding {
   profileTotals(): NativeOperationTotal & { readonly allocations: number; readonly allocatedBytes: number };
   endProfile(): NativeOperationProfile;
 
-  loadModelTask(directory: string, backend: string, threads: number): NativeTask & { result(): NativeModel };
+  /** asStored: 16-bit weights stay so */
+  loadModelTask(directory: string, backend: string, threads: number, asStored: boolean): NativeTask & { result(): NativeModel };
   createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;
-  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16', shardBytes: number): NativeTask;
+  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16' | 'held', shardBytes: number): NativeTask;
   scoreTask(model: NativeModel, batch: PackedBatch, outputs: NativeScoreOutputs): NativeTask;
   /** squares: [samples, tensors] */
   gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;
   /** loss: [1]; gradients: one array per tensor, in the order of `tensors()` */
   gradientTask(model: NativeModel, batch: PackedBatch, loss: Float64Array, gradients: Float32Array[]): NativeTask;
-  /** What work on a model of this config would hold; needs no weights and follows no token's value. */
-  forecastMemory(configJson: string, backend: string, threads: number, work: NativeForecastWork): NativeMemoryForecast;
+  /** What work on a model would hold, from its config or from the headers of a folder; reads no weights and follows no token's value. */
+  forecastMemory(
+    configOrFolder: string,
+    backend: string,
+    threads: number,
+    work: NativeForecastWork,
+    isFolder: boolean,
+    asStored: boolean,
+  ): NativeMemoryForecast;
   createTrainer(
     model: NativeModel,
     reference: NativeModel | null,

@@ -1,6 +1,6 @@
 import { MendsetError } from '../core/errors.ts';
 import { forecastMemory, type MemoryForecast } from '../model/forecast-memory.ts';
-import type { BackendName } from '../model/load-weights.ts';
+import type { BackendName, WeightStorage } from '../model/load-weights.ts';
 import { modelShape } from '../model/model-shape.ts';
 import type { TokenSequence } from '../model/sequences.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
@@ -43,7 +43,12 @@ export async function forecastRepair(
   folder: string,
   data: RepairData,
   method: RepairMethod,
-  options: RepairOptions & { readonly backend?: BackendName | undefined; readonly threads?: number | undefined } = {},
+  options: RepairOptions & {
+    readonly backend?: BackendName | undefined;
+    readonly threads?: number | undefined;
+    /** As the model will be loaded */
+    readonly weights?: WeightStorage | undefined;
+  } = {},
 ): Promise<RepairForecast> {
   const shape = await modelShape(folder);
   const tokenizer = await loadTokenizer(folder);
@@ -74,7 +79,7 @@ export async function forecastRepair(
     plans.push({ pairs, normal, tokens: own });
   }
   plans.sort((a, b) => b.tokens - a.tokens);
-  const run = { backend: options.backend, threads: options.threads };
+  const run = { backend: options.backend, threads: options.threads, weights: options.weights };
   const setting = { method, options: resolved, context: shape.context };
   const { slice } = method;
   // which blocks a run finds before its first step is not known here: the lowest keep the most activations

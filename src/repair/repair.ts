@@ -252,7 +252,7 @@ function summarize(
   },
 ): RepairResult {
   const { sourceHash, ...rest } = outcome;
-  const { family, layers, width, parameters, backend, device, threads } = model.summary;
+  const { family, layers, width, parameters, heldDtype, backend, device, threads } = model.summary;
   const { train, validation, reference } = state.seconds;
   return {
     method: method.name,
@@ -284,6 +284,6 @@ function summarize(
     },
     seeds: { training: options.seed },
     parameters: options,
-    model: { family, layers, width, parameters, backend, device, threads, hash: sourceHash },
+    model: { family, layers, width, parameters, heldDtype, backend, device, threads, hash: sourceHash },
   };
 }

@@ -80,7 +80,10 @@ export interface RepairResult {
   readonly cost: RepairCost;
   readonly seeds: { readonly training: number };
   readonly parameters: ResolvedOptions;
-  readonly model: Pick<NativeModelSummary, 'family' | 'layers' | 'width' | 'parameters' | 'backend' | 'device' | 'threads'> & {
+  readonly model: Pick<
+    NativeModelSummary,
+    'family' | 'layers' | 'width' | 'parameters' | 'heldDtype' | 'backend' | 'device' | 'threads'
+  > & {
     readonly hash: string | null;
   };
   /** SHA-256 over record hashes in order, normal texts, method, parameters and model: equal runs have equal fingerprints */

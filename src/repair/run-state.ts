@@ -71,8 +71,8 @@ interface StateFile {
   readonly state: RunState;
 }
 
-/** A state keeps what training computes with, also of a model whose checkpoint holds 16 bits: only then it continues bit for bit. */
-const EXACT = { dtype: 'F32' } as const;
+/** A state keeps what training computes with: only then it continues bit for bit. */
+const EXACT = { dtype: 'held' } as const;
 
 /** Names the other files of the folder; without it there is nothing to resume. */
 export const STATE_FILE = 'state.json';
@@ -206,11 +206,6 @@ export async function removeRunState(directory: string): Promise<void> {
 /** Overwrites the model's weights with those of a checkpoint of the same shape. */
 async function readWeights(model: LanguageModel, directory: string): Promise<void> {
   const { backend, threads } = model.summary;
-  using stored = await LanguageModel.load(directory, { backend: backend as BackendName, threads });
-  model.weightsChanged();
-  for (const { name, count } of model.tensors) {
-    const values = new Float32Array(count);
-    stored.handle.readTensor(name, values);
-    model.handle.writeTensor(name, values);
-  }
+  using stored = await LanguageModel.load(directory, { backend: backend as BackendName, threads, weights: 'stored' });
+  model.takeWeights(stored);
 }

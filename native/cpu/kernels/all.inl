@@ -1,9 +1,9 @@
 // Every kernel of one instruction set, and their table. Included once by each cpu/isa_*.cpp.
 #include "cpu/simd_math.inl"
+#include "cpu/kernels/over_vectors.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/reduce.inl"
 #include "cpu/kernels/selection.inl"
-#include "cpu/kernels/over_vectors.inl"
 #include "cpu/kernels/small_product.inl"
 #include "cpu/kernels/rows.inl"
 #include "cpu/kernels/attention.inl"

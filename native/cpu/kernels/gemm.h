@@ -26,6 +26,8 @@ struct GemmKernels {
   // Element (w, p) of the operand is source[w * ld + p] when depth_contiguous, source[p * ld + w] otherwise. Writes panel[p * panel_width + w]
   // for p < depth, with zeros for width <= w < panel_width, and applies the activation.
   void (*pack)(float* panel, int64_t panel_width, const float* source, int64_t ld, bool depth_contiguous, int64_t width, int64_t depth, int32_t activation);
+  // The same without activation from elements of 16 bits (MS_TYPE_BF16, MS_TYPE_F16), for panels of `columns`.
+  void (*pack_narrow)(float* panel, const uint16_t* source, int32_t type, int64_t ld, bool depth_contiguous, int64_t width, int64_t depth);
   // tile (+)= a b over `depth`: one FMA chain per element in ascending depth, continued from the tile when `resume`. Only the first `rows_used`
   // rows are computed. b has `ld_b` floats from one depth to the next.
   void (*tile)(int64_t depth, const float* a, const float* b, int64_t ld_b, float* tile, bool resume, int64_t rows_used);

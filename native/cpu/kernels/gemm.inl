@@ -106,6 +106,23 @@ static void pack(float* panel, int64_t panel_width, const float* source, int64_t
   if (activation == MS_ACTIVATION_TANH) map_in_place(panel, panel_width * depth, [](Vec x) { return tanh(x); });
 }
 
+static void pack_narrow(float* panel, const uint16_t* source, int32_t type, int64_t ld, bool depth_contiguous, int64_t width, int64_t depth) {
+  if (!depth_contiguous) {
+    for (int64_t p = 0; p < depth; ++p, panel += kColumns) {
+      widen(panel, source + p * ld, type, width);
+      for (int64_t w = width; w < kColumns; ++w) panel[w] = 0.0f;
+    }
+    return;
+  }
+  constexpr int64_t kPiece = 64;  // depths that are widened before they are turned
+  float piece[kColumns * kPiece];
+  for (int64_t p = 0; p < depth; p += kPiece) {
+    const int64_t length = depth - p < kPiece ? depth - p : kPiece;
+    for (int64_t w = 0; w < width; ++w) widen(piece + w * kPiece, source + w * ld + p, type, length);
+    pack_panel<kColumns>(panel + p * kColumns, piece, kPiece, true, width, length);
+  }
+}
+
 static void finish(const GemmOutput& output, const float* tile, int64_t row, int64_t column, int64_t rows_used, int64_t columns_used) {
   for (int64_t r = 0; r < rows_used; ++r, tile += kColumns) {
     float* const c = output.c + (row + r) * output.ld_c + column;
@@ -166,6 +183,7 @@ static constexpr GemmKernels kernels = {
     .columns = kColumns,
     .depth_block = kColumns == 32 ? 256 : 384,
     .pack = pack,
+    .pack_narrow = pack_narrow,
     .tile = tile_any<false>,
     .tile_exact = tile_any<true>,
     .finish = finish,

@@ -26,6 +26,18 @@ MS_INLINE void over_vectors(int64_t n, Body body) {
   if (i < n) body(Part{n - i}, i);
 }
 
+// n elements of MS_TYPE_BF16 or MS_TYPE_F16 as fp32
+static inline void widen(float* y, const uint16_t* x, int32_t type, int64_t n) {
+  int64_t i = 0;
+  if (type == MS_TYPE_BF16) {
+    for (; i + kLanes <= n; i += kLanes) store(y + i, load_bf16(x + i));
+    for (; i < n; ++i) y[i] = float_from_bfloat16(x[i]);
+  } else {
+    for (; i + kLanes <= n; i += kLanes) store(y + i, load_f16(x + i));
+    for (; i < n; ++i) y[i] = float_from_float16(x[i]);
+  }
+}
+
 static inline double sum_of_squares(const float* x, int64_t n) {
   Sum64 sum;
   over_vectors(n, [&](auto lanes, int64_t i) {

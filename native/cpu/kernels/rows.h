@@ -8,6 +8,7 @@ namespace mendset::cpu {
 struct RowKernels {
   void (*add)(float* y, const float* x, int64_t n);                      // y += x
   void (*add_two)(float* y, const float* a, const float* b, int64_t n);  // y = a + b
+  void (*widen)(float* y, const uint16_t* x, int32_t type, int64_t n);   // y = x of MS_TYPE_BF16 or MS_TYPE_F16
   void (*scale)(float* y, float factor, int64_t n);                      // y *= factor
   double (*squares)(const float* x, int64_t n);                          // sum of x^2, fp64
   // mean of `rows` rows of x, divided by max(|mean|, 1e-12) when normalize; sums [width] is scratch

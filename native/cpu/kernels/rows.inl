@@ -64,6 +64,7 @@ static double rows_tied_product(const float* columns, const float* hidden, const
 
 static const RowKernels row_kernels = {.add = rows_add,
                                        .add_two = rows_add_two,
+                                       .widen = widen,
                                        .scale = rows_scale,
                                        .squares = rows_squares,
                                        .mean_pool = rows_mean_pool,

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 6
+#define MS_BACKEND_ABI 7
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -45,16 +45,20 @@ enum {
 enum { MS_LAYOUT_IN_OUT = 0, MS_LAYOUT_OUT_IN = 1 };  // how a weight matrix of a linear map is stored
 enum { MS_KL_FORWARD = 0, MS_KL_REVERSE = 1 };        // KL(reference || policy), KL(policy || reference)
 enum { MS_SAMPLE_GREEDY = 0, MS_SAMPLE_NUCLEUS = 1 };
+// How the elements of a weight matrix are held. 16 bits are widened, which is exact, where an operation reads them: results have the
+// bits of the same matrix in fp32.
+enum { MS_TYPE_F32 = 0, MS_TYPE_BF16 = 1, MS_TYPE_F16 = 2 };
 
 // out[t] = token_table[ids[t]] + position_table[positions[t]] + bias
 typedef struct {
   int64_t rows, width;
   const int32_t* ids;           // [rows]
   const int32_t* positions;     // [rows]
-  const float* token_table;     // [V, width]
+  const void* token_table;      // [V, width] of token_type
   const float* position_table;  // [positions, width], nullable
   float* out;                   // [rows, width]
   const float* bias;            // [width], nullable: a row that every token gets (token type 0 of an encoder)
+  int32_t token_type;           // MS_TYPE_*
 } ms_embed_forward_args;
 
 // d_token_table[ids[t]] += d_out[t]; d_position_table[positions[t]] += d_out[t], rows in ascending order.
@@ -107,12 +111,13 @@ typedef struct {
   const float* x;  // [rows, in], leading dimension ld_x
   int64_t ld_x;
   int32_t x_activation;
-  const float* w;  // [in, out] or [out, in], see layout
+  const void* w;  // [in, out] or [out, in], see layout, of w_type
   int32_t layout;
   const float* bias;      // [out], nullable
   const float* residual;  // [rows, out], leading dimension ld_y, nullable
   float* y;               // [rows, out], leading dimension ld_y
   int64_t ld_y;
+  int32_t w_type;  // MS_TYPE_*
 } ms_linear_forward_args;
 
 // d_x = beta * d_x + (d_y W^T) o f'(x): the gradient with respect to x before its activation.
@@ -120,13 +125,14 @@ typedef struct {
   int64_t rows, in, out;
   const float* d_y;  // [rows, out], leading dimension ld_y
   int64_t ld_y;
-  const float* w;
+  const void* w;
   int32_t layout;
   const float* x;  // [rows, in], leading dimension ld_x; nullable when x_activation is MS_ACTIVATION_NONE
   int32_t x_activation;
   float* d_x;  // [rows, in], leading dimension ld_x
   int64_t ld_x;
   float beta;
+  int32_t w_type;  // MS_TYPE_*
 } ms_linear_backward_input_args;
 
 // d_w = beta * d_w + f(x)^T d_y (in w's layout); d_bias = beta * d_bias + column sums of d_y.
@@ -661,6 +667,7 @@ enum {
 
 typedef struct {
   int32_t abi;       // MS_BACKEND_ABI of the backend; checked before anything else is read
+  int32_t weight_types;  // bit 1 << MS_TYPE_*: how weight matrices and token tables may be held; MS_TYPE_F32 always
   const char* name;  // "cpu", "plain", "cuda"
 
   // Usable on this machine? On failure writes one sentence why into `reason` (always terminated).

@@ -7,6 +7,7 @@ import { evaluate } from '../../evaluate/evaluate.ts';
 import { loadScorer } from '../../evaluate/load-scorer.ts';
 import { encodePrompts } from '../../evaluate/prompts.ts';
 import { LanguageModel } from '../../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../../model/load-weights.ts';
 import { textTable } from '../../report/text-table.ts';
 import type { CommandContext } from '../command-context.ts';
 import { readScorer } from '../read-scorer.ts';
@@ -15,6 +16,7 @@ const INPUTS = ['prompts', 'rtp', 'wikitext', 'lambada', 'tokenIds'] as const;
 
 export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
   const directory = options.required('model', 'to name a model folder');
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   const paths = Object.fromEntries(INPUTS.map((name) => [name, options.text(name)])) as Record<(typeof INPUTS)[number], string | undefined>;
   if (INPUTS.every((name) => !options.has(name)))
     options.problem('Expected at least one of --prompts, --rtp, --wikitext, --lambada, --token-ids, but none is given.');
@@ -52,7 +54,13 @@ export async function run({ options, shared, signal, progress, result }: Command
 
   const first = <T>(list: readonly T[] | undefined) => (limit === undefined ? list : list?.slice(0, limit));
   const asPrompts = (list: typeof prompts) => first(list)?.map((p) => p.ids ?? p.text);
-  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal, onProgress });
+  using model = await LanguageModel.load(directory, {
+    backend: shared.backend,
+    threads: shared.threads,
+    weights,
+    signal,
+    onProgress,
+  });
   for (const list of [first(prompts), first(rtp)])
     if (list && model.tokenizer)
       encodePrompts(

@@ -3,10 +3,12 @@ import type { ProgressEvent } from '../../core/run-options.ts';
 import { readPrompts } from '../../data/read-prompts.ts';
 import { encodePrompts } from '../../evaluate/prompts.ts';
 import { LanguageModel } from '../../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../../model/load-weights.ts';
 import type { CommandContext } from '../command-context.ts';
 
 export async function run({ options, shared, signal, progress, result }: CommandContext): Promise<number> {
   const directory = options.required('model', 'to name a model folder');
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   const promptsPath = options.required('prompts', 'to name a file of prompts');
   const out = options.text('out');
   const maxNewTokens = options.count('maxNewTokens', 1) ?? 20;
@@ -25,7 +27,13 @@ export async function run({ options, shared, signal, progress, result }: Command
     options.problems.length === 0 ? await options.attempt(() => readPrompts(promptsPath, { signal, columns, onProgress })) : undefined;
   options.finish();
   const prompts = read?.prompts ?? [];
-  using model = await LanguageModel.load(directory, { backend: shared.backend, threads: shared.threads, signal, onProgress });
+  using model = await LanguageModel.load(directory, {
+    backend: shared.backend,
+    threads: shared.threads,
+    weights,
+    signal,
+    onProgress,
+  });
   const encoded = encodePrompts(
     model,
     prompts.map((p) => p.ids ?? p.text),
@@ -60,6 +68,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     model: directory,
     modelHash: model.hash,
     backend: model.summary.backend,
+    heldDtype: model.summary.heldDtype,
     greedy,
     maxNewTokens,
     seed: shared.seed ?? 0,

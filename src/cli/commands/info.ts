@@ -3,6 +3,7 @@ import { MendsetError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/memory.ts';
 import { packageVersion } from '../../core/package-version.ts';
 import { LanguageModel } from '../../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../../model/load-weights.ts';
 import { type EngineInfo, engineInfo } from '../../native/engine-info.ts';
 import { cacheEntries } from '../cache-folders.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -13,6 +14,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const directory = options.text('model');
   await options.input(directory, 'folder', 'model');
   const study = options.text('study');
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   await options.input(study, 'folder', 'study');
   options.finish();
   let engine: EngineInfo | null = null;
@@ -28,6 +30,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     using loaded = await LanguageModel.load(directory, {
       backend: shared.backend,
       threads: shared.threads,
+      weights,
       signal,
       onProgress: (event) => progress.update(event),
     });
@@ -72,7 +75,7 @@ export async function run({ options, shared, signal, progress, result }: Command
       ['model', `${model.family}, ${model.layers} layers of width ${model.width}, ${model.heads} heads, context ${model.context}`],
       [
         '',
-        `${(model.parameters / 1e6).toFixed(1)} M parameters, ${(model.bytes / 2 ** 20).toFixed(0)} MiB in memory, stored as ${model.storedDtype}, vocabulary ${model.vocab}`,
+        `${(model.parameters / 1e6).toFixed(1)} M parameters, ${(model.bytes / 2 ** 20).toFixed(0)} MiB in memory, stored as ${model.storedDtype}, held as ${model.heldDtype}, vocabulary ${model.vocab}`,
       ],
       ['', model.tokenizer ? `tokenizer: ${model.tokenizer.kind}, ${model.tokenizer.vocabulary} tokens` : 'no tokenizer'],
       ['', `on ${model.backend} (${model.device}), ${model.threads} threads, hash ${model.hash?.slice(0, 12)}`],

@@ -89,7 +89,8 @@ async function dryRun(context: CommandContext): Promise<number> {
   ] as const;
   const cut = m.microBatches > 1 ? `, each step in ${m.microBatches} micro-batches` : '';
   const checkpointed = m.checkpointed ? ', activations computed again' : '';
-  const later = m.optimizerMost > m.optimizer ? `, ${formatBytes(m.peak + m.optimizerMost - m.optimizer)} once every block was chosen` : '';
+  const grows = m.optimizerMost - m.optimizer + Math.max(0, m.weightsMost - m.weights) + m.snapshotMost - m.snapshot;
+  const later = grows > 0 ? `, ${formatBytes(m.peak + grows)} once every block was chosen` : '';
   result(
     { label: methodLabel(prepared.method), ...forecast },
     [

@@ -9,6 +9,7 @@ import { computeFeatures } from '../../features/compute-features.ts';
 import { type Embedder, loadEmbedder } from '../../features/embedder.ts';
 import { chosenSequences } from '../../features/record-sequences.ts';
 import { LanguageModel } from '../../model/language-model.ts';
+import { WEIGHT_STORAGES } from '../../model/load-weights.ts';
 import { textScoring } from '../../study/select-records.ts';
 import type { CommandContext } from '../command-context.ts';
 import { readScorer } from '../read-scorer.ts';
@@ -47,6 +48,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const side = options.oneOf('text', ['chosen', 'rejected'] as const, 'chosen');
   const tokens = options.oneOf('tokens', ['completion', 'all'] as const, 'completion');
   const norm = options.oneOf('norm', ['global', 'sum-of-tensors'] as const, 'global');
+  const weights = options.oneOf('weights', WEIGHT_STORAGES);
   const columnNames = options.columns('columns');
   const scorerSpec = await readScorer(options);
   const encoderPath = options.text('encoder');
@@ -67,7 +69,7 @@ export async function run({ options, shared, signal, progress, result }: Command
   const records = await options.attempt(() => (pairs?.records ?? []).map((r) => (side === 'chosen' ? r : rejectedAsChosen(r))));
   options.finish();
 
-  using model = needsModel ? await LanguageModel.load(directory as string, loading) : null;
+  using model = needsModel ? await LanguageModel.load(directory as string, { ...loading, weights }) : null;
   const embedder = await loadEmbedder(encoderPath, loading);
   const request: ScoreRequest = { what, embedder, records: records ?? [], appendEos: pairs?.appendEos ?? false, tokens, norm, scorer };
   const columns = await computeScores(request, model, { signal, onProgress });
@@ -94,6 +96,7 @@ export async function run({ options, shared, signal, progress, result }: Command
     {
       model: directory ?? null,
       modelHash: model?.hash ?? null,
+      heldDtype: model?.summary.heldDtype ?? null,
       encoderHash: (embedder.encoder ?? embedder.model)?.hash ?? null,
       scorer: scorer?.identity ?? null,
       tokens,
