@@ -28,7 +28,7 @@ class ProbeTask : public Task {
     if (round_ == 0) MS_TRY(take(3 * matrix));
     float* const a = memory_.as<float>();
     const ms_linear_forward_args args{
-        kSide, kSide, kSide, a, kSide, MS_ACTIVATION_NONE, a + matrix, MS_LAYOUT_IN_OUT, nullptr, nullptr, a + 2 * matrix, kSide};
+        kSide, kSide, kSide, a, kSide, MS_ACTIVATION_NONE, a + matrix, MS_LAYOUT_IN_OUT, nullptr, nullptr, a + 2 * matrix, kSide, MS_TYPE_F32};
     double seconds = 0;
     MS_TRY(timed([&] { return backend_->table().linear_forward(backend_->context(), &args); }, "linear_forward", &seconds));
     result_->flops_per_second = std::max(result_->flops_per_second, 2.0 * static_cast<double>(kSide * matrix) / seconds);

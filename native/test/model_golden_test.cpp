@@ -467,7 +467,7 @@ int main(int count, char** arguments) {
       test_greedy(model, golden);
       test_round_trip(backend, model, golden);
       test_repair_step(backend, folder, golden);
-      if (failed > failures) std::printf("^ %s on %s\n", variant.c_str(), name);
+      if (failed > failures) std::printf("^ %s on %s\n", variant.c_str(), name.c_str());
       failures = failed;
     }
     const std::shared_ptr<Model> gpt2 = load(backend, golden_folder("tiny-gpt2"));
