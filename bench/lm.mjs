@@ -11,6 +11,7 @@ import { parseArgs } from 'node:util';
 import { engineInfo, LanguageModel, RandomStream, writeNpy } from '../dist/index.js';
 import { LM_ROWS, lmRowTitle } from './lm-rows.mjs';
 import { machine, median, root } from './machine.mjs';
+import { peerLimits } from './peer-isa.mjs';
 import { measureOnce, quietRounds } from './rounds.mjs';
 
 const { values } = parseArgs({
@@ -28,13 +29,7 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds);
-const PEER_LIMITS = {
-  avx2: { ATEN_CPU_CAPABILITY: 'avx2', ONEDNN_MAX_CPU_ISA: 'AVX2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', MKL_DEBUG_CPU_TYPE: '5' },
-};
-if (values['peer-isa'] !== undefined && !(values['peer-isa'] in PEER_LIMITS)) {
-  console.error(`Expected --peer-isa to be ${Object.keys(PEER_LIMITS).join(' or ')} but received "${values['peer-isa']}".`);
-  process.exit(2);
-}
+const limits = peerLimits(values['peer-isa']);
 const wanted = values.rows?.split(',') ?? null;
 const unknown = wanted?.filter((name) => !LM_ROWS.some((row) => row.name === name)) ?? [];
 if (unknown.length > 0) {
@@ -86,7 +81,7 @@ for (const row of LM_ROWS.filter(({ name }) => wanted === null || wanted.include
       const found =
         peer === 'mendset'
           ? measureOnce(process.execPath, [join(root, 'bench/measure-lm.mjs'), row.work, ...args])
-          : measureOnce(values.python, [join(root, 'bench/peers/measure_lm.py'), row.work, peer, ...args], PEER_LIMITS[values['peer-isa']]);
+          : measureOnce(values.python, [join(root, 'bench/peers/measure_lm.py'), row.work, peer, ...args], limits);
       measurements.push({ round, ...found, peer });
       console.error(
         `${row.name} ${round + 1}/${rounds} ${peer}: ${found.failed ?? `${found.seconds.toFixed(3)} s, ${mib(found.peakBytes)} MiB, ${found.foreign.toFixed(2)} foreign cores`}`,

@@ -1,13 +1,16 @@
 // Ours and other people's software on the same files, interleaved, each measurement in a process of its own.
-//   npm run bench -- peers --python PYTHON [--inputs FOLDER] [--rounds 5] [--rows NAME,NAME] [--threads 2] [--small] [--out FILE.json]
+//   npm run bench -- peers --python PYTHON [--inputs FOLDER] [--rounds 5] [--rows NAME,NAME] [--threads 2] [--small] [--peer-isa avx2]
+//                       [--out FILE.json]
 // The order turns each round. Reported are medians of the ratios within a round; rounds in which other processes kept more than 0.3 cores
-// busy are left out where enough quiet ones remain, and counted.
+// busy are left out where enough quiet ones remain, and counted. MENDSET_ISA=avx2 limits ours, --peer-isa avx2 the peers; what each peer used
+// in the end is reported.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { engineInfo } from '../dist/index.js';
 import { machine, median, root } from './machine.mjs';
+import { peerLimits } from './peer-isa.mjs';
 import { ROWS, rowTitle } from './peer-rows.mjs';
 import { measureOnce, quietRounds } from './rounds.mjs';
 
@@ -20,10 +23,12 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '2' },
     small: { type: 'boolean', default: false },
     data: { type: 'string' },
+    'peer-isa': { type: 'string' },
     out: { type: 'string', default: join(root, 'bench', 'results', 'selection-peers.json') },
   },
 });
 const rounds = Number(values.rounds);
+const limits = peerLimits(values['peer-isa']);
 const inputs = values.small ? `${values.inputs}-small` : values.inputs;
 const saved = join(inputs, 'results');
 
@@ -58,7 +63,9 @@ const where = machine(engineInfo());
 // With --rows the others are kept as an earlier run on the same kind of machine left them; every row says its commit and date.
 const earlier = wanted && existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : null;
 const kept =
-  earlier?.machine.cpu === where.cpu && earlier.small === values.small ? earlier.rows.filter((row) => !wanted.includes(row.name)) : [];
+  earlier?.machine.cpu === where.cpu && earlier.small === values.small && (earlier.peerIsa ?? null) === (values['peer-isa'] ?? null)
+    ? earlier.rows.filter((row) => !wanted.includes(row.name))
+    : [];
 const results = [];
 for (const row of rows) {
   const x = join(inputs, row.x);
@@ -82,7 +89,7 @@ for (const row of rows) {
       const found =
         peer === 'mendset'
           ? measureOnce(process.execPath, [join(root, 'bench/measure.mjs'), row.work, ...args])
-          : measureOnce(values.python, [join(root, 'bench/peers/measure.py'), row.work, peer, ...args]);
+          : measureOnce(values.python, [join(root, 'bench/peers/measure.py'), row.work, peer, ...args], limits);
       measurements.push({ round, ...found, peer });
       console.error(
         `${row.name} ${round + 1}/${rounds} ${peer}: ${found.failed ?? found.skipped ?? `${found.seconds.toFixed(3)} s, ${found.foreign?.toFixed(2)} foreign cores`}`,
@@ -114,11 +121,13 @@ function summary(row, shape, measurements, who) {
       {
         peer,
         version: all[0].version,
+        kernels: all[0].kernels,
         seconds: median(all.filter((m) => counted.includes(m.round)).map((m) => m.seconds)),
         ratio: median(ratios),
         ratios,
         passes: all[0].passes,
         peakBytes: median(all.map((m) => m.peakBytes)),
+        workBytes: median(all.map((m) => m.workBytes)),
         ...(all[0].extrapolated ? { extrapolated: all[0].extrapolated } : {}),
         ...(all[0].approximate ? { approximate: true } : {}),
       },
@@ -143,6 +152,7 @@ function summary(row, shape, measurements, who) {
         ? (inputBytes * shape.k) / seconds / 1e9
         : inputBytes / seconds / 1e9,
     peakBytes: median(ours.map((m) => m.peakBytes)),
+    workBytes: median(ours.map((m) => m.workBytes)),
     inputBytes,
     peers,
     rounds,
@@ -171,20 +181,22 @@ function write() {
   mkdirSync(join(values.out, '..'), { recursive: true });
   writeFileSync(
     values.out,
-    `${JSON.stringify({ kind: 'selection-peers', small: values.small, threads: Number(values.threads), machine: where, inputs: manifest, rows: ordered }, null, 1)}\n`,
+    `${JSON.stringify({ kind: 'selection-peers', small: values.small, threads: Number(values.threads), peerIsa: values['peer-isa'] ?? null, machine: where, inputs: manifest, rows: ordered }, null, 1)}\n`,
   );
 }
 
 const size = (bytes) => `${(bytes / 2 ** 20).toFixed(0)} MiB`;
-console.log('work | ours s | GFLOP/s | GB/s | peak (input) | peers: ratio (seconds)');
+console.log('work | ours s | GFLOP/s | GB/s | beside the input (input) | peers: ratio (seconds)');
 for (const r of results) {
   const peers = r.peers.map((p) =>
     p.skipped
       ? `${p.peer}: ${p.skipped}`
-      : `${p.peer} ${p.ratio?.toFixed(2)}x (${p.seconds.toFixed(3)} s${p.extrapolated ? `, ${p.extrapolated}` : ''}${p.approximate ? ', approximate' : ''})`,
+      : `${p.peer} ${p.ratio?.toFixed(2)}x (${p.seconds.toFixed(3)} s${p.workBytes === null ? '' : `, ${size(p.workBytes)}`}${p.extrapolated ? `, ${p.extrapolated}` : ''}${p.approximate ? ', approximate' : ''})`,
   );
   console.log(
-    `${r.title} | ${r.seconds?.toFixed(4)} | ${r.gflops?.toFixed(0) ?? '-'} | ${r.gbs?.toFixed(1) ?? '-'} | ${size(r.peakBytes)} (${size(r.inputBytes)}) | ${peers.join(', ')} | quiet rounds ${r.quietRounds}/${rounds}${r.equal ? ` | ${JSON.stringify(r.equal)}` : ''}`,
+    `${r.title} | ${r.seconds?.toFixed(4)} | ${r.gflops?.toFixed(0) ?? '-'} | ${r.gbs?.toFixed(1) ?? '-'} | ${size(r.workBytes)} (${size(r.inputBytes)}) | ${peers.join(', ')} | quiet rounds ${r.quietRounds}/${rounds}${r.equal ? ` | ${JSON.stringify(r.equal)}` : ''}`,
   );
 }
+const used = new Map(results.flatMap((r) => r.peers.filter((p) => p.kernels).map((p) => [p.peer, p.kernels])));
+console.log(`kernels: mendset ${where.isa}; ${[...used].map(([peer, kernels]) => `${peer} ${kernels}`).join('; ')}`);
 console.log(`written: ${values.out}`);

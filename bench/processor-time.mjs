@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 
 /** Seconds of processor time that the whole machine has spent; null where the system does not say. */
 function machineBusy() {
@@ -15,12 +15,29 @@ function ownBusy() {
   return (user + system) / 1e6;
 }
 
-/** Runs `work` and says its wall time, its processor time and how many cores other processes kept busy meanwhile (null where the system does not say). */
+const residentBytes = (name) => Number(new RegExp(`^${name}:\\s*(\\d+)`, 'm').exec(readFileSync('/proc/self/status', 'latin1'))[1]) * 1024;
+
+/** Forgets the process's peak so far; what it holds now, or null where the system has no such switch. */
+function forgetPeak() {
+  try {
+    writeFileSync('/proc/self/clear_refs', '5');
+    return residentBytes('VmRSS');
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * Runs `work` and says its wall time, its processor time, how many cores other processes kept busy meanwhile, and `workBytes`:
+ * how far its memory rose above what was there before (null where the system does not say).
+ */
 export async function timed(work) {
+  const before = forgetPeak();
   const [machine, own, start] = [machineBusy(), ownBusy(), performance.now()];
   const result = await work();
   const seconds = (performance.now() - start) / 1000;
   const processorSeconds = ownBusy() - own;
   const foreign = machine === null ? null : Math.max(0, machineBusy() - machine - processorSeconds) / Math.max(seconds, 1e-9);
-  return { result, seconds, processorSeconds, foreign };
+  const workBytes = before === null ? null : Math.max(0, residentBytes('VmHWM') - before);
+  return { result, seconds, processorSeconds, foreign, workBytes };
 }

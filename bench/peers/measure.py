@@ -32,6 +32,24 @@ import numpy as np  # noqa: E402  (threads must be set first)
 WARM = 2048  # rows of the warm-up
 
 
+def kernels():
+    """What this process's libraries chose for its processor, in words: the instruction sets that the measurement really ran on."""
+    found = []
+    try:
+        from threadpoolctl import threadpool_info
+
+        found += sorted({f"{each['internal_api']} {each['version']} {each['architecture']}" for each in threadpool_info() if each["user_api"] == "blas"})
+    except ImportError:
+        pass
+    if "faiss" in sys.modules:
+        faiss = sys.modules["faiss"]
+        level = faiss.SIMDConfig.get_level_name() if hasattr(faiss, "SIMDConfig") else faiss.get_compile_options().strip()
+        found.append(f"faiss {level}")
+    if "torch" in sys.modules:
+        found.append(f"torch {sys.modules['torch'].backends.cpu.get_cpu_capability()}")
+    return ", ".join(found)
+
+
 def machine_busy():
     """Seconds of processor time that the machine has spent, or None."""
     try:
@@ -47,13 +65,31 @@ def own_busy():
     return use.ru_utime + use.ru_stime
 
 
+def resident(name):
+    """Bytes of this process by /proc/self/status: VmRSS now, VmHWM at most so far."""
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name + ":"))
+
+
+def forget_peak():
+    """Forgets the peak so far; what the process holds now, or None where the system has no such switch."""
+    try:
+        with open("/proc/self/clear_refs", "w") as file:
+            file.write("5")
+        return resident("VmRSS")
+    except OSError:
+        return None
+
+
 def timed(work):
+    before = forget_peak()
     machine, own, start = machine_busy(), own_busy(), time.perf_counter()
     result = work()
     seconds = time.perf_counter() - start
     busy = own_busy() - own
     foreign = None if machine is None else max(0.0, machine_busy() - machine - busy) / max(seconds, 1e-9)
-    return result, {"seconds": seconds, "processorSeconds": busy, "foreign": foreign}
+    rise = None if before is None else max(0, resident("VmHWM") - before)
+    return result, {"seconds": seconds, "processorSeconds": busy, "foreign": foreign, "workBytes": rise}
 
 
 def k_means(x, start):
@@ -241,7 +277,7 @@ def main():
         np.save(a.save, result)
     scale = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale
-    print(json.dumps({"work": a.work, "peer": a.peer, "threads": a.threads, "peakBytes": peak, **report}))
+    print(json.dumps({"work": a.work, "peer": a.peer, "threads": a.threads, "peakBytes": peak, "kernels": kernels(), **report}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 // Time, GFLOP/s, GB/s and work of the selection tasks, one JSON line each; first what the machine allows, measured in this run.
 //   selection_bench [--threads N] [--work k-means,k-center,pca,neighbours,top-k] [--n N] [--d D] [--k K] [--iterations I] [--rounds R]
-//                   [--x FILE.npy] [--init FILE.npy] [--no-prune] [--second] [--plain] [--start greedy|parallel]
+//                   [--x FILE.npy] [--init FILE.npy] [--no-prune] [--second] [--plain] [--start greedy|parallel] [--restarts 1]
 // Without --x the rows are drawn around 300 centres with a falling spectrum. --plain also times the plain backend (slow).
 #include <algorithm>
 #include <chrono>
@@ -32,7 +32,7 @@ namespace {
 struct Options {
   int threads = ThreadPool::default_threads();
   std::string work = "k-means,k-center,pca,neighbours,top-k", x, init, start = "given";
-  int64_t n = 20000, d = 384, k = 256, iterations = 10, rounds = 3;
+  int64_t n = 20000, d = 384, k = 256, iterations = 10, rounds = 3, restarts = 1;
   bool prune = true, plain = false, second = false;
 };
 
@@ -167,7 +167,7 @@ class Bench {
     if (wanted("k-means")) {
       const double passes = static_cast<double>(options_.iterations + 1 + (options_.second ? 1 : 0));
       measure("k-means", shape, 2 * n * d * k * passes, size * passes, [&] {
-        KMeansOptions options{options_.k, options_.iterations, 1, 1};
+        KMeansOptions options{options_.k, options_.iterations, options_.restarts, 1};
         options.prune = options_.prune;
         options.want_second = options_.second;
         options.start = options_.start == "parallel" ? KMeansStart::parallel : KMeansStart::greedy;
@@ -270,6 +270,7 @@ bool parse(int count, char** arguments, Options* options) {
     else if (name == "--k") options->k = std::atoll(arguments[++i]);
     else if (name == "--iterations") options->iterations = std::atoll(arguments[++i]);
     else if (name == "--rounds") options->rounds = std::atoll(arguments[++i]);
+    else if (name == "--restarts") options->restarts = std::atoll(arguments[++i]);
     else return false;
   }
   return true;

@@ -1,6 +1,7 @@
 // Sums of rows by label and the fp64 statistics behind principal components.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "cpu/column_sums.h"
 #include "cpu/cpu_operations.h"
@@ -74,7 +75,12 @@ int32_t cpu_move_rows(ms_context* handle, const ms_move_rows_args* args) {
   auto* const moved = reinterpret_cast<int32_t*>(context.workspace.reserve(plan.bytes()));
   if (moved == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the list of moved rows");
   int64_t count = 0;
+  constexpr int64_t kAtOnce = 16;
   for (int64_t i = 0; i < n; ++i) {
+    if (i % kAtOnce == 0) {
+      while (i + kAtOnce <= n && std::memcmp(before + i, after + i, kAtOnce * sizeof(int32_t)) == 0) i += kAtOnce;
+      if (i == n) break;
+    }
     if (before[i] == after[i]) continue;
     MS_EXPECT(context, before[i] >= -1 && before[i] < k && after[i] >= 0 && after[i] < k);
     moved[count++] = static_cast<int32_t>(i);
@@ -174,9 +180,15 @@ int32_t cpu_covariance(ms_context* handle, const ms_covariance_args* args) {
       }
     });
   }
-  for (int64_t p = 0; p < d; ++p) {
-    for (int64_t q = 0; q <= p; ++q) out[p * d + q] = out[q * d + p] = out[p * d + q] / static_cast<double>(n - 1);
-  }
+  constexpr int64_t kMirror = 32;  // columns and rows of a block that is written to both sides of the diagonal
+  run_tasks(context, blocks_of(d, kMirror), d * d, [&](int64_t block, int) {
+    const int64_t last = std::min(d, (block + 1) * kMirror);
+    for (int64_t column = 0; column < last; column += kMirror) {
+      for (int64_t p = block * kMirror; p < last; ++p) {
+        for (int64_t q = column; q < std::min(column + kMirror, p + 1); ++q) out[p * d + q] = out[q * d + p] = out[p * d + q] / static_cast<double>(n - 1);
+      }
+    }
+  });
   return MS_OK;
 }
 

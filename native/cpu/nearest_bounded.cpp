@@ -70,6 +70,7 @@ class Bounded {
     ScratchPlan& plan = products_.plan();
     const int64_t threads = context.pool.threads();
     active_at_ = plan.add<int32_t>(kBoundedRows * threads);
+    if (kept_) still_at_ = plan.add<float>(args.k), calm_at_ = plan.add<float>(args.k);
     if (args.r > 0) {
       heads_at_ = plan.add<float>(centre_panels_ * gemm_.rows * depth_);
       gathered_at_ = plan.add<float>(gemm_.columns * depth_ * threads);
@@ -93,6 +94,7 @@ class Bounded {
     } else {
       products_.pack_centres();
       if (args_.r > 0) pack_heads();
+      if (args_.known != 0) place_limits();
       run_tasks(context_, blocks_of(args_.n, kBoundedRows), args_.n * std::max<int64_t>(args_.k, 64), [&](int64_t task, int worker) { rows(task * kBoundedRows, std::min(args_.n, (task + 1) * kBoundedRows), worker); });
     }
     args_.evaluated[0] += filtered_.load();
@@ -112,10 +114,36 @@ class Bounded {
     void fold(const float* tile, int64_t centre, int64_t centres) {
       const float* const c_norms = owner.args_.c_norms + centre;
       const int64_t width = owner.gemm_.columns;
-      if (owner.kept_) owner.selection_.fold_least(tile, centres, c_norms, static_cast<int32_t>(centre), owner.entries_, value, label);
+      if (owner.m_ > 0) owner.selection_.fold_least(tile, centres, c_norms, static_cast<int32_t>(centre), owner.entries_, value, label);
       else owner.selection_.fold_nearest(tile, centres, c_norms, static_cast<int32_t>(centre), {value, label, value + width, label + width});
     }
     void end() {
+      if (owner.kept_ && owner.m_ == 0 && owner.args_.k > 1) end_two();
+      else end_each();
+    }
+    // Bounds of all rows at once; rows whose two nearest are too close are looked at one by one.
+    void end_two() {
+      const ms_nearest_bounded_args& args = owner.args_;
+      const int64_t width = owner.gemm_.columns;
+      alignas(64) double squares[kMostColumns] = {};
+      alignas(64) float upper[kMostColumns], lower[kMostColumns], gap[kMostColumns];
+      uint8_t close[kMostColumns];
+      for (int64_t w = 0; w < used; ++w) squares[w] = args.squares[index != nullptr ? index[w] : first + w];
+      owner.selection_.bound_two({value, value + width, label, squares, args.moved, args.all_moved, std::max(args.c_length, args.longest), owner.gamma_, owner.fp64_error_, owner.rounding_, owner.underflow_,
+                                  upper, lower, gap}, used, close);
+      for (int64_t w = 0; w < used; ++w) {
+        const int64_t row = index != nullptr ? index[w] : first + w;
+        if (close[w] != 0) {
+          owner.compare_close(row);
+          continue;
+        }
+        args.labels[row] = label[w];
+        args.upper[row] = upper[w];
+        args.lower[row] = lower[w];
+        args.gap[row] = gap[w];
+      }
+    }
+    void end_each() {
       const int64_t width = owner.gemm_.columns;
       const double widest = 2 * owner.error_of(owner.args_.x_length);
       for (int64_t w = 0; w < used; ++w) {
@@ -258,12 +286,20 @@ class Bounded {
     args_.gap[row] = rounded_down(gap - 1e-8 * (std::abs(nearest) + args_.all_moved + std::abs(upper) + own_moved));
   }
 
-  // True when the label stays or changed to one of the kept centroids; false: all have to be looked at.
+  // What gap and upper must exceed and stay below for the label to stay, by label, in fp32.
+  void place_limits() {
+    auto* const still = own<float>(0, still_at_, 0);
+    auto* const calm = own<float>(0, calm_at_, 0);
+    for (int64_t j = 0; j < args_.k; ++j) {
+      still[j] = rounded_up(args_.all_moved + args_.moved[j]);
+      calm[j] = rounded_down(static_cast<double>(args_.calm[j]) - args_.moved[j]);
+    }
+  }
+
+  // For rows that the limits do not settle. True when the label stays or changed to one of the kept centroids; false: all have to be looked at.
   bool settled(int64_t row, int64_t& distances) {
     const int32_t label = args_.labels[row];
-    if (label < 0) return false;
     const double own_moved = args_.moved[label];
-    if (static_cast<double>(args_.gap[row]) > args_.all_moved + own_moved && static_cast<double>(args_.upper[row]) + own_moved < static_cast<double>(args_.calm[label])) return true;
     double rest = static_cast<double>(args_.lower[row]) - args_.all_moved;
     if (!(rest > 0)) return false;
     const double e = error(row), length = args_.squares[row];
@@ -349,8 +385,14 @@ class Bounded {
   void rows(int64_t first, int64_t last, int worker) {
     auto* const active = own<int32_t>(worker, active_at_, kBoundedRows);
     int64_t count = 0, distances = 0, survivors = 0;
-    for (int64_t row = first; row < last; ++row) {
-      if (args_.known == 0 || !settled(row, distances)) active[count++] = static_cast<int32_t>(row);
+    if (args_.known != 0) {
+      const int64_t open = selection_.unsettled(args_.labels, args_.upper, args_.gap, own<float>(0, still_at_, 0), own<float>(0, calm_at_, 0), first, last, active);
+      if (m_ == 0) count = open;
+      for (int64_t i = 0; m_ > 0 && i < open; ++i) {
+        if (!settled(active[i], distances)) active[count++] = active[i];
+      }
+    } else {
+      for (int64_t row = first; row < last; ++row) active[count++] = static_cast<int32_t>(row);
     }
     for (int64_t at = 0; at < count; at += gemm_.columns) {
       const int64_t used = std::min(gemm_.columns, count - at);
@@ -450,7 +492,7 @@ class Bounded {
   const int64_t m_, entries_, depth_, centre_panels_;
   const double gamma_, underflow_, rounding_, fp64_error_;
   CentreProducts products_;
-  size_t active_at_ = 0, heads_at_ = 0, gathered_at_ = 0, panel_at_ = 0, tiles_at_ = 0, lists_at_ = 0, values_at_ = 0;
+  size_t active_at_ = 0, still_at_ = 0, calm_at_ = 0, heads_at_ = 0, gathered_at_ = 0, panel_at_ = 0, tiles_at_ = 0, lists_at_ = 0, values_at_ = 0;
   std::atomic<int64_t> filtered_{0}, survivors_{0}, kept_distances_{0}, full_{0};
 };
 

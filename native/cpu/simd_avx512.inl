@@ -59,6 +59,31 @@ MS_INLINE float reduce_max(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
 
+// Lane i of vector j becomes lane j of vector i.
+MS_INLINE void transpose(Vec (&rows)[kLanes]) {
+  __m512 a[16], b[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    a[2 * i] = _mm512_unpacklo_ps(rows[2 * i].v, rows[2 * i + 1].v);
+    a[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i].v, rows[2 * i + 1].v);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    b[4 * i] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0x44);
+    b[4 * i + 1] = _mm512_shuffle_ps(a[4 * i], a[4 * i + 2], 0xee);
+    b[4 * i + 2] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0x44);
+    b[4 * i + 3] = _mm512_shuffle_ps(a[4 * i + 1], a[4 * i + 3], 0xee);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // quarters q of rows 4 g .. 4 g + 3 stand in b[4 g + i]: column 4 q + i
+    const __m512 low = _mm512_shuffle_f32x4(b[i], b[4 + i], 0x88), low_odd = _mm512_shuffle_f32x4(b[i], b[4 + i], 0xdd);
+    const __m512 high = _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0x88), high_odd = _mm512_shuffle_f32x4(b[8 + i], b[12 + i], 0xdd);
+    rows[i].v = _mm512_shuffle_f32x4(low, high, 0x88);
+    rows[4 + i].v = _mm512_shuffle_f32x4(low_odd, high_odd, 0x88);
+    rows[8 + i].v = _mm512_shuffle_f32x4(low, high, 0xdd);
+    rows[12 + i].v = _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd);
+  }
+}
 
 struct Sum64 {
   __m512d low, high;

@@ -109,6 +109,16 @@ MS_INLINE float reduce_max(Vec a) {
   return s[0];
 }
 
+// Lane i of vector j becomes lane j of vector i.
+MS_INLINE void transpose(Vec (&rows)[kLanes]) {
+  const FloatLanes ab_low = __builtin_shufflevector(rows[0].v, rows[1].v, 0, 4, 1, 5), ab_high = __builtin_shufflevector(rows[0].v, rows[1].v, 2, 6, 3, 7);
+  const FloatLanes cd_low = __builtin_shufflevector(rows[2].v, rows[3].v, 0, 4, 1, 5), cd_high = __builtin_shufflevector(rows[2].v, rows[3].v, 2, 6, 3, 7);
+  rows[0].v = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+  rows[1].v = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+  rows[2].v = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+  rows[3].v = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+}
+
 // Running sums in fp64, one per lane (or pair of lanes), added up in a fixed order by total().
 
 struct Sum64 {

@@ -70,6 +70,15 @@ MS_INLINE float reduce_max(Vec a) {
   return s[0];
 }
 
+// Lane i of vector j becomes lane j of vector i.
+MS_INLINE void transpose(Vec (&rows)[kLanes]) {
+  const float32x4_t ab_low = vzip1q_f32(rows[0].v, rows[1].v), ab_high = vzip2q_f32(rows[0].v, rows[1].v);
+  const float32x4_t cd_low = vzip1q_f32(rows[2].v, rows[3].v), cd_high = vzip2q_f32(rows[2].v, rows[3].v);
+  rows[0].v = vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(ab_low), vreinterpretq_f64_f32(cd_low)));
+  rows[1].v = vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(ab_low), vreinterpretq_f64_f32(cd_low)));
+  rows[2].v = vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(ab_high), vreinterpretq_f64_f32(cd_high)));
+  rows[3].v = vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(ab_high), vreinterpretq_f64_f32(cd_high)));
+}
 
 struct Sum64 {
   float64x2_t low = vdupq_n_f64(0.0), high = vdupq_n_f64(0.0);

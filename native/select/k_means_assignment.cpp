@@ -23,7 +23,9 @@ constexpr double kWorthwhile = 0.9, kFilterWorthwhile = 0.5;  // of the cost wit
 constexpr double kBuildCost = 1.15;  // of a pass over all pairs that leaves bounds
 constexpr int64_t kFilterPatience = 2, kBoundsPatience = 4, kMostPatience = 32;  // passes between two attempts
 constexpr int64_t kMostNear = 8, kFewestRunners = 2;
-constexpr int64_t kLeastWork = 1024;  // multiply-adds of a row in a pass: fewer cost less than looking at its bounds
+// Multiply-adds of a row in a pass: fewer than the first cost less than looking at its bounds, fewer than the second less than looking at
+// the centroids that a row keeps apart.
+constexpr int64_t kLeastWork = 96, kLeastNearWork = 1024;
 constexpr double kRunnerPace = 4;    // times what most of the others move
 constexpr double kHarmless = 0.02;   // of the distance of rows to their centroids: a move that bounds stand many times
 constexpr double kLongest = 1e18;  // the filter's products of longer rows could overflow
@@ -37,10 +39,10 @@ int64_t KMeansAssignment::directions_for(int64_t n, int64_t d, int64_t k) {
 }
 
 // Some 8 bytes each: a few per cent of the row.
-int64_t KMeansAssignment::near_for(int64_t d, int64_t k) { return std::min(std::clamp<int64_t>(d / 32, 3, kMostNear), k - 1); }
+int64_t KMeansAssignment::near_for(int64_t d, int64_t k) { return k * d < kLeastNearWork ? 0 : std::min(std::clamp<int64_t>(d / 32, 3, kMostNear), k - 1); }
 
 KMeansAssignment::KMeansAssignment(std::shared_ptr<Backend> backend, const InputMatrix& x, int64_t k, bool prune)
-    : backend_(std::move(backend)), x_(x), k_(k), r_(prune ? directions_for(x.n(), x.d(), k) : 0), m_(near_for(x.d(), k)), prune_(prune && k * x.d() >= kLeastWork) {
+    : backend_(std::move(backend)), x_(x), k_(k), r_(prune ? directions_for(x.n(), x.d(), k) : 0), m_(near_for(x.d(), k)), prune_(prune && k > 1 && k * x.d() >= kLeastWork) {
   // A head is a chain of d products of rounded numbers with rounded directions: gamma(d + 8) per direction.
   const double error = static_cast<double>(x.d() + 8) * 0x1p-24;
   head_error_ = error / (1 - error) * std::sqrt(static_cast<double>(r_));

@@ -94,14 +94,12 @@ Status Pca::advance() {
 }
 
 Status Pca::advance_check() {
-  const int64_t last = std::min(x_.n(), row_ + chunk_rows(x_.d()));
-  MS_TRY(check_finite(x_.host(), row_, last));
-  row_ = last;
-  if (row_ < x_.n()) return {};
   const ms_column_means_args args{x_.n(), x_.d(), x_.device_row(0), mean_.as<double>()};
   MS_TRY(backend_->check(backend_->table().column_means(backend_->context(), &args), "column_means"));
   result_.mean.resize(static_cast<size_t>(x_.d()));
   MS_TRY(mean_.download(result_.mean.data(), result_.mean.size() * sizeof(double)));
+  // fp64 sums of finite fp32 numbers are finite, and no sum with NaN or an infinity in it is.
+  if (!std::all_of(result_.mean.begin(), result_.mean.end(), [](double mean) { return std::isfinite(mean); })) MS_TRY(check_finite(x_.host(), 0, x_.n()));
   row_ = 0;
   if (sketched()) return begin_sketch();
   phase_ = Phase::covariance;
@@ -112,20 +110,20 @@ Status Pca::advance_check() {
 Status Pca::advance_covariance() {
   const int64_t n = x_.n();
   if (n > 1) {
-    int64_t last = std::min(n, row_ + x_.chunk_rows(x_.d() * x_.d() / 2));
+    int64_t last = std::min(n, row_ + x_.chunk_rows(x_.d() * x_.d() / 2, int64_t{1} << 29));
     if (n - last == 1) last = n;
     const int64_t rows = last - row_;
     const ms_covariance_args args{rows, x_.d(), x_.device_row(row_), mean_.as<double>(), chunk_covariance_.as<double>()};
     MS_TRY(backend_->check(backend_->table().covariance(backend_->context(), &args), "covariance"));
-    std::vector<double> chunk(covariance_.size());
-    MS_TRY(chunk_covariance_.download(chunk.data(), chunk.size() * sizeof(double)));
-    if (rows == n) {
-      covariance_ = std::move(chunk);
-    } else {
-      const double weight = static_cast<double>(rows - 1);
-      for (size_t i = 0; i < chunk.size(); ++i) covariance_[i] += weight * chunk[i];
-    }
     const bool whole = rows == n;
+    if (whole) {
+      MS_TRY(chunk_covariance_.download(covariance_.data(), covariance_.size() * sizeof(double)));
+    } else {
+      host_chunk_.resize(covariance_.size());
+      MS_TRY(chunk_covariance_.download(host_chunk_.data(), host_chunk_.size() * sizeof(double)));
+      const double weight = static_cast<double>(rows - 1);
+      for (size_t i = 0; i < host_chunk_.size(); ++i) covariance_[i] += weight * host_chunk_[i];
+    }
     row_ = last;
     if (row_ < n) return {};
     if (!whole) {
@@ -133,6 +131,8 @@ Status Pca::advance_covariance() {
     }
   }
   for (int64_t p = 0; p < x_.d(); ++p) result_.total_variance += covariance_[static_cast<size_t>(p * x_.d() + p)];
+  host_chunk_ = {};
+  chunk_covariance_.reset();
   eigen_ = std::make_unique<SymmetricEigen>(std::move(covariance_), x_.d(), options_.components);
   row_ = 0;
   phase_ = Phase::eigen;

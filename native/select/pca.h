@@ -64,7 +64,7 @@ class Pca final : public Task {
   Phase phase_ = Phase::allocate;
   int64_t row_ = 0;
   Buffer mean_, chunk_covariance_, directions_, projected_;
-  std::vector<double> covariance_;
+  std::vector<double> covariance_, host_chunk_;
   std::unique_ptr<SymmetricEigen> eigen_;
   int64_t width_ = 0, round_ = 0;  // sketch: directions in hand
   std::vector<double> basis_;      // [width, d]

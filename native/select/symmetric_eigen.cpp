@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <limits>
 #include <numeric>
@@ -77,6 +78,47 @@ class ShiftedTridiagonal {
 
 constexpr int kInverseRounds = 3;
 
+// Two numbers at once, which every processor can carry out.
+typedef double Pair __attribute__((vector_size(16)));
+Pair pair_at(const double* p) {
+  Pair pair;
+  std::memcpy(&pair, p, sizeof pair);
+  return pair;
+}
+
+// Rows first .. size-1 of the trailing block from column `first` on: the rank-2 update a -= v w^T + w v^T that the column before left, and in the
+// same pass products[i] = row i . u, four rows at a time so that v, w and u are loaded once for them.
+template <int Rows> void update_and_multiply(double* a, int64_t size, int64_t first, int64_t i, const double* v, const double* w, const double* u, double* products) {
+  const int64_t n = size - first;
+  double* row[Rows];
+  Pair even[Rows], odd[Rows];
+  for (int r = 0; r < Rows; ++r) {
+    row[r] = a + (i + r) * size + first;
+    even[r] = odd[r] = Pair{0, 0};
+  }
+  const double *const vs = v + first, *const ws = w + first, *const us = u + first;
+  int64_t p = 0;
+  for (; p + 4 <= n; p += 4) {
+    const Pair v0 = pair_at(vs + p), v1 = pair_at(vs + p + 2), w0 = pair_at(ws + p), w1 = pair_at(ws + p + 2), u0 = pair_at(us + p), u1 = pair_at(us + p + 2);
+#pragma GCC unroll 4
+    for (int r = 0; r < Rows; ++r) {
+      const Pair x0 = pair_at(row[r] + p) - (v[i + r] * w0 + w[i + r] * v0), x1 = pair_at(row[r] + p + 2) - (v[i + r] * w1 + w[i + r] * v1);
+      std::memcpy(row[r] + p, &x0, sizeof x0);
+      std::memcpy(row[r] + p + 2, &x1, sizeof x1);
+      even[r] += x0 * u0;
+      odd[r] += x1 * u1;
+    }
+  }
+  for (int r = 0; r < Rows; ++r) {
+    double rest = 0;
+    for (int64_t q = p; q < n; ++q) {
+      row[r][q] -= v[i + r] * ws[q] + w[i + r] * vs[q];
+      rest += row[r][q] * us[q];
+    }
+    products[i + r] = ((even[r][0] + odd[r][0]) + (even[r][1] + odd[r][1])) + rest;
+  }
+}
+
 }  // namespace
 
 // Golub and Van Loan, Matrix Computations, 8.3. The reflector that clears column j is H_j = I - tau_j v_j v_j^T with v_j zero up
@@ -91,6 +133,7 @@ SymmetricEigen::SymmetricEigen(std::vector<double> matrix, int64_t size, int64_t
   off_diagonal_.assign(n, 0.0);
   scale_.assign(n, 0.0);
   work_.assign(n, 0.0);
+  products_.assign(n, 0.0);
 }
 
 Status SymmetricEigen::advance() {
@@ -134,18 +177,25 @@ double SymmetricEigen::progress() const {
   return 1;
 }
 
-// Column next_: reflect, then the symmetric rank-2 update of the trailing block (full storage, both triangles).
+// Column next_: reflect, then the symmetric rank-2 update of the trailing block (full storage, both triangles), which waits for the next
+// column's pass over that block: work_ holds its w, the row above its v.
 void SymmetricEigen::reduce_row() {
   const int64_t j = next_, n = size_;
   double* v = row(j);
+  if (pending_) {
+    const double* const before = row(j - 1);
+    for (int64_t p = j; p < n; ++p) v[p] -= before[j] * work_[static_cast<size_t>(p)] + work_[static_cast<size_t>(j)] * before[p];
+  }
   diagonal_[static_cast<size_t>(j)] = v[j];
   double largest = 0;
   for (int64_t p = j + 1; p < n; ++p) largest = std::max(largest, std::abs(v[p]));
   double tail = 0;
   for (int64_t p = j + 2; p < n; ++p) tail = std::max(tail, std::abs(v[p]));
 
-  if (j + 1 >= n || tail == 0) {  // already tridiagonal here: no reflector
+  const bool reflects = j + 1 < n && tail != 0;
+  if (!reflects) {  // already tridiagonal here
     if (j + 1 < n) off_diagonal_[static_cast<size_t>(j)] = v[j + 1];
+    for (int64_t p = j + 1; p < n; ++p) v[p] = 0;
     scale_[static_cast<size_t>(j)] = 0;
   } else {
     double square = 0;
@@ -157,25 +207,28 @@ void SymmetricEigen::reduce_row() {
     const double alpha = v[j + 1] > 0 ? -norm : norm;
     off_diagonal_[static_cast<size_t>(j)] = alpha * largest;
     const double head = v[j + 1] - alpha;
-    const double tau = 2.0 / (square - v[j + 1] * v[j + 1] + head * head);
+    scale_[static_cast<size_t>(j)] = 2.0 / (square - v[j + 1] * v[j + 1] + head * head);
     v[j + 1] = head;
-    scale_[static_cast<size_t>(j)] = tau;
-
+  }
+  if (j + 1 < n && (reflects || pending_)) {
     // w = tau A v - (tau^2 v^T A v / 2) v, A -= v w^T + w v^T
+    if (pending_) {
+      int64_t i = j + 1;
+      for (; i + 4 <= n; i += 4) update_and_multiply<4>(a_.data(), n, j + 1, i, row(j - 1), work_.data(), v, products_.data());
+      for (; i < n; ++i) update_and_multiply<1>(a_.data(), n, j + 1, i, row(j - 1), work_.data(), v, products_.data());
+    } else {
+      for (int64_t i = j + 1; i < n; ++i) products_[static_cast<size_t>(i)] = dot(row(i) + j + 1, v + j + 1, n - j - 1);
+    }
+    const double tau = scale_[static_cast<size_t>(j)];
     double projection = 0;
     for (int64_t i = j + 1; i < n; ++i) {
-      const double* a = row(i);
-      work_[static_cast<size_t>(i)] = tau * dot(a + j + 1, v + j + 1, n - j - 1);
+      work_[static_cast<size_t>(i)] = tau * products_[static_cast<size_t>(i)];
       projection += work_[static_cast<size_t>(i)] * v[i];
     }
     const double half = 0.5 * tau * projection;
     for (int64_t i = j + 1; i < n; ++i) work_[static_cast<size_t>(i)] -= half * v[i];
-    for (int64_t i = j + 1; i < n; ++i) {
-      double* a = row(i);
-      const double vi = v[i], wi = work_[static_cast<size_t>(i)];
-      for (int64_t p = j + 1; p < n; ++p) a[p] -= vi * work_[static_cast<size_t>(p)] + wi * v[p];
-    }
   }
+  pending_ = reflects;
 
   if (++next_ < n) return;
   if (leading_) {
@@ -218,6 +271,12 @@ void SymmetricEigen::begin_iteration() {
     norm = std::max(norm, std::abs(diagonal_[static_cast<size_t>(i)]) + (i + 1 < n ? std::abs(off_diagonal_[static_cast<size_t>(i)]) : 0.0));
   next_ = 0;
   negligible_ = std::max(std::numeric_limits<double>::epsilon() * norm, std::numeric_limits<double>::min());
+  // By a power of two, so that squares of what is not negligible stay far from both ends of the range.
+  unit_ = norm > 0 ? std::ldexp(1.0, std::ilogb(norm)) : 1;
+  for (int64_t i = 0; i < n; ++i) {
+    diagonal_[static_cast<size_t>(i)] /= unit_;
+    off_diagonal_[static_cast<size_t>(i)] /= unit_;
+  }
   phase_ = Phase::iterate;
 }
 
@@ -226,23 +285,24 @@ Status SymmetricEigen::isolate_eigenvalue() {
   const int64_t n = size_, l = next_;
   double* d = diagonal_.data();
   double* e = off_diagonal_.data();
+  const double negligible = negligible_ / unit_;
   for (int iteration = 0;; ++iteration) {
     int64_t m = l;
     for (; m + 1 < n; ++m) {
-      if (std::abs(e[m]) <= negligible_) break;
+      if (std::abs(e[m]) <= negligible) break;
     }
     if (m == l) break;
     if (iteration == 60)
       return failure(Code::internal, "The eigendecomposition did not converge after 60 iterations for one eigenvalue.");
 
     const double half = (d[l + 1] - d[l]) / (2 * e[l]);
-    const double root = std::hypot(half, 1.0);
+    const double root = std::abs(half) < 1e100 ? std::sqrt(half * half + 1) : std::abs(half);
     double g = d[m] - d[l] + e[l] / (half + std::copysign(root, half));
     double sine = 1, cosine = 1, shift = 0;
     bool split = false;
     for (int64_t i = m - 1; i >= l; --i) {
       const double f = sine * e[i], b = cosine * e[i];
-      const double r = std::hypot(f, g);
+      const double r = std::sqrt(f * f + g * g);  // entries are at most 2, and those below the machine's precision of that were cut off
       e[i + 1] = r;
       if (r == 0) {  // the matrix splits here: restart with the smaller block
         d[i + 1] -= shift;
@@ -272,6 +332,7 @@ Status SymmetricEigen::isolate_eigenvalue() {
     e[m] = 0;
   }
   if (++next_ < n) return {};
+  for (double& value : diagonal_) value *= unit_;
   if (leading_) begin_leading();
   else sort();
   return {};
@@ -300,7 +361,7 @@ void SymmetricEigen::invert() {
       double largest = 0;
       for (int64_t p = 0; p < n; ++p) largest = std::max(largest, std::abs(x[p]));
       for (int64_t p = 0; p < n; ++p) x[p] /= largest;
-      for (int pass = 0; pass < 2; ++pass) {
+      for (int pass = 0; pass < (round == 0 ? 0 : 2); ++pass) {  // the first round only leaves the start behind
         for (int64_t i = 0; i < next_; ++i) subtract(dot(vectors_.data() + i * n, x, n), vectors_.data() + i * n, x, n);
       }
       const double length = std::sqrt(dot(x, x, n));

@@ -40,13 +40,15 @@ class SymmetricEigen {
   double* row(int64_t i) { return a_.data() + i * size_; }
 
   int64_t size_, wanted_;
+  bool pending_ = false;  // the trailing block lacks the update of the column before
   bool leading_;  // inverse iteration, not accumulated rotations
   std::vector<double> a_;  // the matrix; later the transposed orthogonal factor, one vector per row
-  std::vector<double> diagonal_, off_diagonal_, scale_, work_;
+  std::vector<double> diagonal_, off_diagonal_, scale_, work_, products_;
   std::vector<double> tridiagonal_, tridiagonal_off_;  // kept for inverse iteration
   std::vector<double> values_, vectors_;
   Phase phase_ = Phase::reduce;
   int64_t next_ = 0;
+  double unit_ = 1;        // what the iteration's numbers are multiples of
   double negligible_ = 0;  // off-diagonal entries up to this count as zero
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "core/random.h"
@@ -98,6 +99,28 @@ void pruned_equals_unpruned() {
   KMeansOptions options{k, 6, 1, 5};
   CHECK(run("plain", 1, 1e30, {data.data(), n, d}, options, nullptr, &plain) && run("cpu", 2, 1e30, {data.data(), n, d}, options, nullptr, &cpu));
   CHECK(same_bits(plain.labels, cpu.labels) && same_bits(plain.centroids, cpu.centroids) && same_bits(plain.second_labels, cpu.second_labels));
+}
+
+// Few columns and clusters: bounds of the two nearest centroids alone.
+void few_columns() {
+  for (const Kind kind : kKinds) {
+    for (const auto& [d, k] : {std::pair<int64_t, int64_t>{50, 10}, {31, 5}, {48, 2}, {9, 17}}) {
+      constexpr int64_t n = 1500;
+      const std::vector<float> data = rows_of(kind, n, d, static_cast<uint64_t>(d) + static_cast<uint64_t>(kind));
+      for (const bool spherical : {false, true}) {
+        KMeansOptions options{k, 30, 2, 7};
+        options.spherical = spherical;
+        options.prune = false;
+        KMeansResult expected, got;
+        if (!run("cpu", 2, 1e30, {data.data(), n, d}, options, nullptr, &expected)) continue;
+        options.prune = true;
+        CHECK(run("cpu", 3, 1e30, {data.data(), n, d}, options, nullptr, &got) && equal(got, expected));
+        CHECK(run("cpu", 1, 0.001, {data.data(), n, d}, options, nullptr, &got) && equal(got, expected));
+        CHECK(got.distances <= got.pairs);
+        if (kind == Kind::clustered && !spherical && d == 50) CHECK(got.distances < got.pairs);
+      }
+    }
+  }
 }
 
 // Clusters that share centroids, and a few rows far out whose centroids run from pass to pass: most distances are spared to the end.
@@ -200,6 +223,7 @@ void spherical() {
 
 int main() {
   pruned_equals_unpruned();
+  few_columns();
   runners();
   near_ties();
   refills();

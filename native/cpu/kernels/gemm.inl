@@ -61,6 +61,27 @@ MS_INLINE void transpose_4x4(const float* source, int64_t ld, float* target, int
   std::memcpy(target + 3 * ld_target, &fourth, sizeof a);
 }
 
+// Depth 0 .. depth-1 of `used` (<= kLanes) rows, row_of(w) each, as kLanes columns of a panel `width` wide; columns without a row are zeros.
+template <typename RowOf> MS_INLINE void pack_lanes(RowOf row_of, int64_t used, int64_t depth, float* panel, int64_t width) {
+  for (int64_t p = 0; p < depth; p += kLanes) {
+    const int64_t here = depth - p < kLanes ? depth - p : kLanes;
+    Vec square[kLanes];
+    if (here == kLanes && used == kLanes) {
+#pragma GCC unroll 16
+      for (int w = 0; w < kLanes; ++w) square[w] = load(row_of(w) + p);
+    } else {
+      for (int w = 0; w < kLanes; ++w) square[w] = w < used ? load_partial(row_of(w) + p, here) : zero();
+    }
+    transpose(square);
+    if (here == kLanes) {
+#pragma GCC unroll 16
+      for (int q = 0; q < kLanes; ++q) store(panel + (p + q) * width, square[q]);
+    } else {
+      for (int64_t q = 0; q < here; ++q) store(panel + (p + q) * width, square[q]);
+    }
+  }
+}
+
 template <typename F> MS_INLINE void map_in_place(float* values, int64_t count, F f) {
   int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) store(values + i, f(load(values + i)));
@@ -79,6 +100,13 @@ template <int Width> static void pack_panel(float* panel, const float* source, i
     return;
   }
   int64_t w = 0;
+  if constexpr (Width % kLanes == 0) {
+    for (; w < Width; w += kLanes) {
+      const float* const first = source + w * ld;
+      pack_lanes([&](int64_t i) { return first + i * ld; }, width - w < kLanes ? (width > w ? width - w : 0) : kLanes, depth, panel + w, Width);
+    }
+    return;
+  }
   for (; w + 4 <= width; w += 4) {
     const float* rows = source + w * ld;
     int64_t p = 0;

@@ -22,9 +22,24 @@ struct DistancePanel {
   int32_t* nearest;      // likewise; always written, whoever does not want it drops it
 };
 
+// Bounds that two nearest centroids give a panel of rows: what nearest_bounded keeps where it keeps no centroids apart (m = 0).
+struct TwoNearest {
+  const float *best, *second;  // v of the two
+  const int32_t* label;        // of the best
+  const double* squares;       // |x|^2, a whole panel
+  const double* moved;         // by centroid
+  double all_moved, longest;   // see ms_nearest_bounded_args
+  double gamma, fp64_error, rounding, underflow;  // of e: see nearest_bounded.cpp
+  float *upper, *lower, *gap;  // out
+};
+
 struct SelectionKernels {
   // Centres first .. first+centres-1, in ascending order; c_norms starts at centre `first`.
   void (*fold_nearest)(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state);
+  // For `rows` (at most a panel's) rows: bounds, and whether the second comes too near the best to be told from it.
+  void (*bound_two)(const TwoNearest& two, int64_t rows, uint8_t* close);
+  // Appends the rows of [first, last) that gap > still[label] and upper < calm[label] do not settle; returns how many.
+  int64_t (*unsettled)(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows);
   // The `entries` least values of every row, ascending, equal ones in the order of their centres: values and labels are [entries][columns].
   void (*fold_least)(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels);
   // Canonical squared distances into the minimum. c and c_norms start at the tile's first centre, whose number is first_number.

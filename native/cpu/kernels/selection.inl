@@ -61,6 +61,54 @@ static void fold_least(const float* tile, int64_t centres, const float* c_norms,
   }
 }
 
+// Away from zero for positive, towards it for negative numbers: at least `value`, which is not infinite.
+MS_INLINE float at_least(double value) { return static_cast<float>(value + (std::abs(value) * 0x1p-23 + 0x1p-148)); }
+MS_INLINE float at_most(double value) { return static_cast<float>(value - (std::abs(value) * 0x1p-23 + 0x1p-148)); }
+
+static void bound_two(const TwoNearest& two, int64_t rows, uint8_t* close) {
+  constexpr double kWider = 1 + 1e-9, kNarrower = 1 - 1e-9;
+  const double longest = two.longest, gamma = two.gamma, fp64_error = two.fp64_error, rounding = two.rounding, underflow = two.underflow, all_moved = two.all_moved;
+  const float *const best = two.best, *const second = two.second;
+  const double* const squares = two.squares;
+  alignas(64) double moved[kColumns] = {};
+  alignas(64) float uppers[kColumns], lowers[kColumns], gaps[kColumns];
+  alignas(64) int32_t near[kColumns];
+  for (int64_t w = 0; w < rows; ++w) moved[w] = two.moved[two.label[w]];
+  for (int w = 0; w < kColumns; ++w) {  // a whole panel: what lies beyond `rows` is not used
+    const double square = squares[w], length = std::sqrt(square), both = longest + length;
+    const double e = (gamma * longest * (both + length) + (fp64_error * both + rounding) * both + underflow) * kWider;
+    const double v = static_cast<double>(best[w]), next = static_cast<double>(second[w]);
+    near[w] = next <= v + 2 * e;
+    const double own = v + square + e, other = next + square - e;
+    const double upper = std::sqrt(own > 0 ? own : 0.0) * kWider;
+    const float lower = at_most(std::sqrt(other > 0 ? other : 0.0) * kNarrower + all_moved);
+    uppers[w] = at_least(upper - moved[w]);
+    lowers[w] = lower;
+    const double nearest = static_cast<double>(lower) - all_moved;
+    const double margin = 2 * e / (std::sqrt(upper * upper + 2 * e) + upper + 1e-300);
+    const double gap = static_cast<double>(lower) - (upper - moved[w]) - margin;
+    const float kept = at_most(gap - 1e-8 * (std::abs(nearest) + all_moved + upper + moved[w]));
+    gaps[w] = nearest > 0 ? kept : -std::numeric_limits<float>::infinity();
+  }
+  for (int64_t w = 0; w < rows; ++w) {
+    close[w] = near[w] != 0;
+    two.upper[w] = uppers[w];
+    two.lower[w] = lowers[w];
+    two.gap[w] = gaps[w];
+  }
+}
+
+static int64_t unsettled(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows) {
+  int64_t count = 0;
+  for (int64_t i = first; i < last; ++i) {
+    const int32_t label = labels[i];
+    const bool settled = (gap[i] > still[label]) & (upper[i] < calm[label]);
+    rows[count] = static_cast<int32_t>(i);
+    count += !settled;
+  }
+  return count;
+}
+
 static float chain_of_differences(const float* x, int64_t stride, const float* c, int64_t d) {
   float sum = 0;
   for (int64_t p = 0; p < d; ++p) {
@@ -170,36 +218,14 @@ static void distances(float* tile, int64_t centres, const float* c, const float*
   }
 }
 
-// Four rows of depth p .. p+3 become four depths of four columns of the panel.
-MS_INLINE void transpose_into_panel(const float* const* rows, int64_t p, float* panel) {
-  typedef float Four __attribute__((vector_size(16)));
-  Four a, b, c, e;
-  std::memcpy(&a, rows[0] + p, sizeof a);
-  std::memcpy(&b, rows[1] + p, sizeof a);
-  std::memcpy(&c, rows[2] + p, sizeof a);
-  std::memcpy(&e, rows[3] + p, sizeof a);
-  const Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-  const Four ce_low = __builtin_shufflevector(c, e, 0, 4, 1, 5), ce_high = __builtin_shufflevector(c, e, 2, 6, 3, 7);
-  const Four columns[4] = {__builtin_shufflevector(ab_low, ce_low, 0, 1, 4, 5), __builtin_shufflevector(ab_low, ce_low, 2, 3, 6, 7),
-                           __builtin_shufflevector(ab_high, ce_high, 0, 1, 4, 5), __builtin_shufflevector(ab_high, ce_high, 2, 3, 6, 7)};
-  for (int64_t q = 0; q < 4; ++q) std::memcpy(panel + (p + q) * kColumns, &columns[q], sizeof a);
-}
-
 static void pack_rows(const float* const* rows, int64_t used, int64_t d, float* panel) {
   constexpr int64_t kLine = 16;  // floats: all rows give one cache line at a time, so that the panel's lines are written whole
-  const int64_t fours = used / 4 * 4;
   for (int64_t line = 0; line < d; line += kLine) {
-    const int64_t end = line + kLine < d ? line + kLine : d;
-    for (int64_t w = 0; w < used; ++w) __builtin_prefetch(rows[w] + (line + 4 * kLine < d ? line + 4 * kLine : line), 0, 3);
-    int64_t p = line;
-    for (; p + 4 <= end; p += 4) {
-      for (int64_t w = 0; w < fours; w += 4) transpose_into_panel(rows + w, p, panel + w);
-    }
-    for (; p < end; ++p) {
-      for (int64_t w = 0; w < fours; ++w) panel[p * kColumns + w] = rows[w][p];
-    }
-    for (int64_t w = fours; w < kColumns; ++w) {
-      for (p = line; p < end; ++p) panel[p * kColumns + w] = w < used ? rows[w][p] : 0.0f;
+    const int64_t depth = d - line < kLine ? d - line : kLine;
+    for (int64_t w = 0; w < used && line + 4 * kLine < d; ++w) __builtin_prefetch(rows[w] + line + 4 * kLine, 0, 3);
+    for (int64_t w = 0; w < kColumns; w += kLanes) {
+      const int64_t here = used - w < kLanes ? (used > w ? used - w : 0) : kLanes;
+      gemm::pack_lanes([&](int64_t i) { return rows[w + i] + line; }, here, depth, panel + line * kColumns + w, kColumns);
     }
   }
 }
@@ -428,6 +454,8 @@ static void centre_panel(const float* x, int64_t rows_used, int64_t d, const flo
 
 static constexpr SelectionKernels kernels = {
     .fold_nearest = fold_nearest,
+    .bound_two = bound_two,
+    .unsettled = unsettled,
     .fold_least = fold_least,
     .fold_distance = fold_distance,
     .distances = distances,
