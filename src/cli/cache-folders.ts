@@ -31,6 +31,12 @@ export async function cacheEntries(directory: string): Promise<CacheEntry[]> {
   return entries;
 }
 
+/** Files under a folder, links not counted. */
+export async function folderSize(folder: string): Promise<{ readonly files: number; readonly bytes: number }> {
+  const files = await filesUnder(folder);
+  return { files: files.length, bytes: files.reduce((sum, f) => sum + f.bytes, 0) };
+}
+
 export async function clearCaches(directory: string): Promise<void> {
   for (const [, path] of KINDS) await rm(join(directory, ...path), { recursive: true, force: true });
 }

@@ -1,3 +1,4 @@
+import { PUBLISHED_SOURCES } from '../repair/published.ts';
 import type { CommandContext } from './command-context.ts';
 import { SELECT_METHODS } from './select-methods.ts';
 
@@ -5,13 +6,15 @@ export interface OptionSpec {
   /** As commander reads it, e.g. `--budget <share|count>` */
   readonly flags: string;
   readonly help: string;
+  /** The words it may have, for completion; absent where there are others */
+  readonly values?: readonly string[] | undefined;
 }
 
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
   /** Positional argument, e.g. `study.yaml` */
-  readonly argument?: { readonly name: string; readonly help: string };
+  readonly argument?: { readonly name: string; readonly help: string; readonly values?: readonly string[] };
   /** Words after the argument, beyond which nothing is understood; default none */
   readonly furtherWords?: number;
   /** Command lines that do something, with what they do */
@@ -21,16 +24,18 @@ export interface CommandSpec {
   load(): Promise<{ run(context: CommandContext): Promise<number> }>;
 }
 
-const option = (flags: string, help: string): OptionSpec => ({ flags, help });
+const option = (flags: string, help: string, values?: readonly string[]): OptionSpec => ({ flags, help, ...(values ? { values } : {}) });
+const PRESETS = ['principled', 'paper'];
+const SPACES = ['pca', 'raw'];
 
 /** Understood by every command. */
 export const SHARED_OPTIONS: readonly OptionSpec[] = [
   option('--json', 'print one JSON document on stdout and nothing else there'),
   option('--quiet', 'no progress and no messages, only results and errors'),
-  option('--log-format <name>', 'text (default) or json: progress, messages and errors on stderr as JSON lines'),
+  option('--log-format <name>', 'text (default) or json: progress, messages and errors on stderr as JSON lines', ['text', 'json']),
   option('--seed <n>', 'seed of everything random in this command'),
   option('--threads <n>', 'worker threads (default: MENDSET_THREADS or all cores); changes no result'),
-  option('--backend <name>', 'auto, cpu, cuda or plain; a named backend never falls back'),
+  option('--backend <name>', 'auto, cpu, cuda or plain; a named backend never falls back', ['auto', 'cpu', 'cuda', 'plain']),
   option('--config <file.yaml>', 'read options from a YAML file; flags override it'),
 ];
 
@@ -52,12 +57,13 @@ const scorerOptions = [
 const weightsOption = option(
   '--weights <name>',
   'float32 (default), or stored: 16-bit weights stay as the files hold them; the same results in about half the memory',
+  ['float32', 'stored'],
 );
 
 const selectOptions = [
   option('--pool <files...>', 'repair records: JSON lines, CSV, TSV or Parquet; files, folders or hf:datasets/owner/name/file'),
   columnsOption,
-  option('--method <name>', SELECT_METHODS.join(', ')),
+  option('--method <name>', SELECT_METHODS.join(', '), SELECT_METHODS),
   option('--budget <share|count>', 'how much to choose: 0.5 is a share, 200 a number of records'),
   option('--model <dir>', 'model for embeddings and gradient norms: a folder or hf:owner/name[@revision]'),
   weightsOption,
@@ -76,19 +82,34 @@ const selectOptions = [
   option('--first <index>', 'k-center: first record, random or farthest-from-mean'),
   option('--clusters <k>', 'saps, stratified, moderate: number of clusters (default 10)'),
   option('--boundary-ratio <a>', 'saps: share of each cluster taken from its boundary, the rest from its centre (default 1)'),
-  option('--allocation <name>', 'saps: waterfill, proportional or equal-no-redistribute; stratified: proportional or waterfill'),
-  option('--mode <name>', 'saps: global, density, random or stratified instead of the farthest'),
-  option('--score <name>', 'grand, ccs, d2: gradient-norm, el2n, loss, margin or toxicity'),
-  option('--by <name>', 'stratified, moderate: cluster (default) or group'),
-  option('--metric <name>', 'facility-location: cosine (default) or euclidean'),
-  option('--space <name>', 'k-center (default pca), facility-location, herding, d2 (default raw): pca or raw'),
+  option('--allocation <name>', 'saps: waterfill, proportional or equal-no-redistribute; stratified: proportional or waterfill', [
+    'waterfill',
+    'proportional',
+    'equal-no-redistribute',
+  ]),
+  option('--mode <name>', 'saps: global, density, random or stratified instead of the farthest', [
+    'global',
+    'density',
+    'random',
+    'stratified',
+  ]),
+  option('--score <name>', 'grand, ccs, d2: gradient-norm, el2n, loss, margin or toxicity', [
+    'gradient-norm',
+    'el2n',
+    'loss',
+    'margin',
+    'toxicity',
+  ]),
+  option('--by <name>', 'stratified, moderate: cluster (default) or group', ['cluster', 'group']),
+  option('--metric <name>', 'facility-location: cosine (default) or euclidean', ['cosine', 'euclidean']),
+  option('--space <name>', 'k-center (default pca), facility-location, herding, d2 (default raw): pca or raw', SPACES),
   option('--components <n>', 'of the PCA space; default 50'),
-  option('--rule <name>', 'herding: inner-product (default) or nearest'),
+  option('--rule <name>', 'herding: inner-product (default) or nearest', ['inner-product', 'nearest']),
   option('--neighbours <k>', 'd2: neighbours of each record in the graph (default 10)'),
   option('--threshold <x>', 'deduplicate: cosine from which records are near-duplicates (default 0.95)'),
   option('--fill', 'deduplicate: fill the budget with duplicates'),
-  option('--norm <name>', 'grand: global or sum-of-tensors'),
-  option('--preset <name>', 'principled (default) or paper'),
+  option('--norm <name>', 'grand: global or sum-of-tensors', ['global', 'sum-of-tensors']),
+  option('--preset <name>', 'principled (default) or paper', PRESETS),
 ];
 
 const repairOptions = [
@@ -96,7 +117,7 @@ const repairOptions = [
   weightsOption,
   option('--data <files...>', 'repair records, in selection order'),
   columnsOption,
-  option('--method <name>', 'dapt, sft, dpo, npo or irepair'),
+  option('--method <name>', 'dapt, sft, dpo, npo or irepair', ['dapt', 'sft', 'dpo', 'npo', 'irepair']),
   option('--kl <weight>', 'add a KL term of this weight against the original model'),
   option('--normal <file>', 'ordinary texts for the KL term'),
   option('--generate-normal <n>', 'sample so many ordinary texts from the model instead'),
@@ -105,8 +126,8 @@ const repairOptions = [
   option('--recompute', 'compute activations again in the backward pass instead of keeping them'),
   option('--references <dir>', 'keep what the original model says about the texts here, for later repairs of it'),
   option('--validation <n|file>', 'records held back from the end of the data, or a file of them (default 64, at most a fifth)'),
-  option('--preset <name>', 'principled (default) or paper'),
-  option('--published <name>', 'hyperparameters of dpo-toxic, irepair or saps; other options override them'),
+  option('--preset <name>', 'principled (default) or paper', PRESETS),
+  option('--published <name>', 'hyperparameters of dpo-toxic, irepair or saps; other options override them', PUBLISHED_SOURCES),
   option('--learning-rate <x>', 'default: the published value of the method, ten times that with --lora'),
   option('--batch-size <n>', 'default 4'),
   option('--epochs <n>', 'default 1'),
@@ -116,10 +137,14 @@ const repairOptions = [
   option('--clip-norm <x>', 'largest gradient norm of a step, 0 = off; default 0.5'),
   option('--eval-every <n>', 'examples between validations; default 40'),
   option('--patience <n>', 'validations without improvement before stopping; default 30'),
-  option('--optimizer <name>', 'rmsprop (default) or adamw'),
-  option('--order <name>', 'shuffled (default), selection or pool'),
+  option('--optimizer <name>', 'rmsprop (default) or adamw', ['rmsprop', 'adamw']),
+  option('--order <name>', 'shuffled (default), selection or pool', ['shuffled', 'selection', 'pool']),
   option('--beta <x>', 'dpo, npo: default 0.1'),
-  option('--slice <name>', 'irepair: most-sensitive (default), least-sensitive, fixed or a block number'),
+  option('--slice <name>', 'irepair: most-sensitive (default), least-sensitive, fixed or a block number', [
+    'most-sensitive',
+    'least-sensitive',
+    'fixed',
+  ]),
   option('--blocks <n>', 'irepair: blocks repaired at once; default 1'),
   option('--lora <rank>', 'train low-rank adapters and merge them at the end'),
   option('--lora-alpha <x>', 'default twice the rank'),
@@ -134,10 +159,15 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'info',
     summary: 'Show the engine, its backends and, with --model, what a model folder holds',
-    options: [option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe'), weightsOption],
+    options: [
+      option('--model <dir>', 'a model folder, or hf:owner/name[@revision] of the Hugging Face Hub, to describe'),
+      weightsOption,
+      option('--study <dir>', 'a study folder, whose caches to list'),
+    ],
     examples: [
       ['mendset info', 'the engine, its backends and this machine'],
       ['mendset info --model gpt2', 'what a model folder holds'],
+      ['mendset info --study results', 'what a study folder keeps to save work'],
     ],
     load: () => import('./commands/info.ts'),
   },
@@ -159,11 +189,18 @@ export const COMMANDS: readonly CommandSpec[] = [
       weightsOption,
       option('--data <files...>', 'records; they may be pre-tokenised (prompt_ids, completion_ids)'),
       columnsOption,
-      option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)'),
+      option('--what <names>', 'comma-separated: loss, gradient-norm, el2n, margin, embedding, toxicity (default loss)', [
+        'loss',
+        'gradient-norm',
+        'el2n',
+        'margin',
+        'embedding',
+        'toxicity',
+      ]),
       option('--encoder <dir>', 'sentence encoder for --what embedding instead of the model: a folder or hf:owner/name'),
-      option('--text <name>', 'chosen (default) or rejected: the completion that is scored'),
-      option('--tokens <name>', 'completion (default) or all: the tokens that count'),
-      option('--norm <name>', 'global (default) or sum-of-tensors: what a gradient norm is'),
+      option('--text <name>', 'chosen (default) or rejected: the completion that is scored', ['chosen', 'rejected']),
+      option('--tokens <name>', 'completion (default) or all: the tokens that count', ['completion', 'all']),
+      option('--norm <name>', 'global (default) or sum-of-tensors: what a gradient norm is', ['global', 'sum-of-tensors']),
       ...scorerOptions,
       option('--out <file>', '.jsonl: one object for each record; .npy: one array, for a single name'),
     ],
@@ -208,14 +245,14 @@ export const COMMANDS: readonly CommandSpec[] = [
       option('--token-ids <file.npy>', 'one long text as token ids'),
       option('--window <n|model>', 'tokens of a perplexity window; default 1024 or the context'),
       option('--stride <n>', 'default: the window'),
-      option('--weighting <name>', 'of windows: principled (default), paper or hugging-face'),
-      option('--start <name>', 'none (default), or text: an end-of-text token before a running text'),
+      option('--weighting <name>', 'of windows: principled (default), paper or hugging-face', ['principled', 'paper', 'hugging-face']),
+      option('--start <name>', 'none (default), or text: an end-of-text token before a running text', ['none', 'text']),
       option('--samples <n>', 'continuations of each --rtp prompt; default 25'),
       option('--seeds <n>', 'generation seeds of --rtp, each with all samples; default 1'),
       option('--max-new-tokens <n>', 'of a toxicity continuation; default 20'),
       option('--limit <n>', 'only the first n prompts and texts'),
       ...scorerOptions,
-      option('--preset <name>', 'principled (default) or paper'),
+      option('--preset <name>', 'principled (default) or paper', PRESETS),
       option('--out <file.json>', 'every figure with its convention'),
     ],
     examples: [
@@ -301,7 +338,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'profile',
     summary: 'Run select or repair and show where time and memory go',
-    argument: { name: 'select|repair', help: 'what to profile; its options follow' },
+    argument: { name: 'select|repair', help: 'what to profile; its options follow', values: ['select', 'repair'] },
     options: mergeOptions([
       ...selectOptions,
       ...repairOptions,
@@ -326,7 +363,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'completion',
     summary: 'Print a completion script for bash, zsh or fish',
-    argument: { name: 'shell', help: 'bash, zsh or fish' },
+    argument: { name: 'shell', help: 'bash, zsh or fish', values: ['bash', 'zsh', 'fish'] },
     options: [],
     examples: [
       ['mendset completion bash > ~/.local/share/bash-completion/completions/mendset', 'for bash'],
@@ -342,7 +379,12 @@ function mergeOptions(options: readonly OptionSpec[]): OptionSpec[] {
   for (const o of options) {
     const flag = o.flags.split(' ')[0] as string;
     const before = byFlag.get(flag);
-    byFlag.set(flag, before ? option(before.flags, `${before.help}; ${o.help}`) : o);
+    byFlag.set(
+      flag,
+      before
+        ? option(before.flags, `${before.help}; ${o.help}`, before.values && o.values && [...new Set([...before.values, ...o.values])])
+        : o,
+    );
   }
   return [...byFlag.values()];
 }

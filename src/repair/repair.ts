@@ -14,7 +14,7 @@ import { ReferenceCache } from './reference-cache.ts';
 import { type PreparedData, prepareData, type RepairData } from './repair-data.ts';
 import type { RepairResult } from './result.ts';
 import { newRunState, REFERENCES, type RunState, RunStateFolder } from './run-state.ts';
-import { usedNormalTexts } from './schedule.ts';
+import { learningRateAt, usedNormalTexts } from './schedule.ts';
 import { blockSensitivities, mostSensitiveBlocks } from './sensitivity.ts';
 import { TrainingLog } from './training-log.ts';
 
@@ -130,6 +130,11 @@ export async function repair(
   if (resolved.lora) {
     await options.onAdapter?.(trainer);
     trainer.mergeAdapter();
+  }
+  if (state.step > 0 && state.step < resolved.warmupSteps) {
+    warnings.push(
+      `The run ended while it warmed up: its learning rate reached ${learningRateAt(state.step - 1, resolved.learningRate, resolved.warmupSteps).toPrecision(2)} of ${resolved.learningRate}, because ${state.step} steps are fewer than warmupSteps ${resolved.warmupSteps}.`,
+    );
   }
   const possible = earlyStoppingPossible(resolved, prepared.train.length);
   if (!possible && prepared.validation.length > 0) {

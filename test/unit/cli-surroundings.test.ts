@@ -61,6 +61,58 @@ describe('command line help and shells', () => {
         .split('\n');
     expect(complete(['mendset', 'stu'])).toEqual(['study']);
     expect(complete(['mendset', 'study', '--tune'])).toEqual(['--tune', '--tune-budget']);
+    // words that an option or an argument may have; files are left to the shell
+    expect(complete(['mendset', 'repair', '--method', ''])).toEqual(['dapt', 'sft', 'dpo', 'npo', 'irepair']);
+    expect(complete(['mendset', 'select', '--method', 'k'])).toEqual(['k-center']);
+    expect(complete(['mendset', 'profile', ''])).toEqual(['select', 'repair']);
+    expect(complete(['mendset', 'repair', '--out', ''])).toEqual(['']);
+    expect(complete(['mendset', 'repair', '--recompute', '--re'])).toEqual(['--recompute', '--references', '--resume']);
+  });
+
+  it('completes values in the other shells too', async () => {
+    const zsh = (await cli(['completion', 'zsh'])).stdout;
+    expect(zsh).toContain(':value:(dapt sft dpo npo irepair)');
+    expect(zsh).toContain("'2:select|repair:(select repair)'");
+    const fish = (await cli(['completion', 'fish'])).stdout;
+    expect(fish).toContain("-l method -x -a 'dapt sft dpo npo irepair' -d");
+    expect(fish).toContain("__fish_seen_subcommand_from profile' -f -a 'select repair' -d");
+    expect(fish).toMatch(/from repair' -l out -r -d/);
+  });
+
+  it('the words that complete are words that are accepted', async () => {
+    // profile takes the words of two commands
+    for (const { name, options } of COMMANDS.filter((c) => c.name !== 'profile'))
+      for (const { flags, values } of options.filter((o) => o.values)) {
+        const flag = flags.split(' ')[0] as string;
+        for (const value of values ?? []) {
+          const found = errors(await cli([name, flag, value]));
+          expect(
+            found.filter((e) => e.includes(flag) && e.includes(`"${value}"`)),
+            `${name} ${flag} ${value}`,
+          ).toEqual([]);
+        }
+      }
+  });
+
+  it('info tells the caches of a study and of the Hub, and how to clear them', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'mendset-info-'));
+    const before = process.env['HF_HUB_CACHE'];
+    try {
+      await mkdir(join(folder, 'study', 'cache', 'references'), { recursive: true });
+      await writeFile(join(folder, 'study', 'cache', 'references', 'a.bin'), 'x'.repeat(2048));
+      await mkdir(join(folder, 'hub', 'models--a--b', 'blobs'), { recursive: true });
+      await writeFile(join(folder, 'hub', 'models--a--b', 'blobs', 'c'), 'x'.repeat(1024));
+      process.env['HF_HUB_CACHE'] = join(folder, 'hub');
+      const { stdout } = await cli(['info', '--study', join(folder, 'study')]);
+      expect(stdout).toMatch(/cache references\s+2\.0 KiB in 1 files/);
+      expect(stdout).toMatch(/to clear: .*cache .*--clear/);
+      expect(stdout).toMatch(/hub cache\s+1\.0 KiB in 1 files/);
+      expect(JSON.parse((await cli(['info', '--json'])).stdout)).toMatchObject({ hub: { bytes: 1024, files: 1 }, caches: null });
+    } finally {
+      if (before === undefined) delete process.env['HF_HUB_CACHE'];
+      else process.env['HF_HUB_CACHE'] = before;
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it('speaks to machines in JSON lines', async () => {

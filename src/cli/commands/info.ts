@@ -2,10 +2,11 @@ import { arch, cpus, freemem, platform, totalmem } from 'node:os';
 import { MendsetError } from '../../core/errors.ts';
 import { formatBytes } from '../../core/memory.ts';
 import { packageVersion } from '../../core/package-version.ts';
+import { hubEnvironment } from '../../data/hub/hub-environment.ts';
 import { LanguageModel } from '../../model/language-model.ts';
 import { WEIGHT_STORAGES } from '../../model/load-weights.ts';
 import { type EngineInfo, engineInfo } from '../../native/engine-info.ts';
-import { cacheEntries } from '../cache-folders.ts';
+import { cacheEntries, folderSize } from '../cache-folders.ts';
 import type { CommandContext } from '../command-context.ts';
 import { commandLine } from '../command-line.ts';
 
@@ -86,8 +87,16 @@ export async function run({ options, shared, signal, progress, result }: Command
     for (const c of caches) lines.push([`cache ${c.name}`, `${formatBytes(c.bytes)} in ${c.files} files: ${c.help}`]);
     lines.push(['', caches.length === 0 ? 'nothing is cached there' : `to clear: ${commandLine(['cache', study, '--clear'])}`]);
   } else lines.push(['caches', 'lie in study folders: mendset info --study DIR tells their size, mendset cache DIR --clear deletes them']);
+  const { cache: hubFolder } = hubEnvironment();
+  const hub = { directory: hubFolder, ...(await folderSize(hubFolder)) };
+  lines.push([
+    'hub cache',
+    hub.files === 0
+      ? `empty (${hubFolder})`
+      : `${formatBytes(hub.bytes)} in ${hub.files} files of models and data, shared with other tools; to clear, delete folders in ${hubFolder}`,
+  ]);
   result(
-    { mendset: packageVersion(), machine, engine, engineProblem: problem, model, caches },
+    { mendset: packageVersion(), machine, engine, engineProblem: problem, model, caches, hub },
     lines.map(([k, v]) => `${k.padEnd(14)} ${v}`).join('\n'),
   );
   return engine === null ? 1 : 0;
