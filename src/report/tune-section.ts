@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MendsetError } from '../core/errors.ts';
 import { type CellResult, formatPercent } from '../study/cell-result.ts';
+import { objectiveValue } from '../study/objective.ts';
 import type { Arm, TuneResult } from '../study/tune.ts';
 import { groupCells, stat } from './groups.ts';
 import { dataMarkup, escapeMarkup, scrollRegion, sentenceMarkup } from './markup.ts';
@@ -118,8 +119,7 @@ function rankInGrid(
   const ranked = arms
     .map((g) => ({
       g,
-      value: stat(g.cells.flatMap((c) => (objective === 'ops' ? (c.metrics?.ops ?? []) : (c.figures['toxicity.repair']?.value ?? []))))
-        ?.mean,
+      value: stat(g.cells.flatMap((c) => objectiveValue(c, objective) ?? []))?.mean,
     }))
     .filter((r): r is { g: (typeof arms)[number]; value: number } => r.value !== undefined)
     .sort((a, b) => (objective === 'ops' ? b.value - a.value : a.value - b.value));

@@ -5,6 +5,7 @@ import { RandomStream, STREAM_IDS } from '../core/random.ts';
 import { type CellPlace, type CellResult, formatPercent } from './cell-result.ts';
 import type { StudyConfig } from './config.ts';
 import type { StudyExecutor } from './executor.ts';
+import { type Objective, objectiveValue } from './objective.ts';
 import { planStudy, type StudyPlan } from './plan.ts';
 import { type RunStudyOptions, runPlannedStudy } from './run-study.ts';
 import type { StudyInputs } from './study-inputs.ts';
@@ -26,7 +27,7 @@ export interface Rung {
 }
 
 export interface TuneResult {
-  readonly objective: 'ops' | 'toxicity';
+  readonly objective: Objective;
   readonly recommendation: Arm;
   /** Mean over seeds of the last round; for toxicity smaller is better */
   readonly value: number;
@@ -79,6 +80,11 @@ export async function tuneStudy(
       'invalid-argument',
       `Expected one model to tune for but the study has ${config.models.length}; give each a study of its own.`,
     );
+  if (!config.evaluation.toxicity && !config.evaluation.rtp)
+    throw new MendsetError(
+      'invalid-argument',
+      'Expected "toxicity" or "rtp" under "evaluation" to tune by, but the study measures neither; add one of them.',
+    );
   const inputs = await openInputs(config);
   const plan = planStudy(config, inputs.facts);
   // repairing on everything is a choice too, where the study asks for it
@@ -107,7 +113,7 @@ export async function tuneStudy(
   const paid = new Set<string>();
   let seconds = 0;
   let whole: CellResult[] = [];
-  let objective: TuneResult['objective'] = 'ops';
+  let objective: Objective = 'ops';
   for (const [i, rung] of rungs.entries()) {
     const isWhole = rung.fidelity === 1;
     const directory = isWhole ? options.directory : join(options.directory, 'tune', `round-${i + 1}`);
@@ -284,8 +290,8 @@ interface Ranked {
 }
 
 /** Best first; equal ones by their cost. */
-function ranked(results: readonly CellResult[], objective: TuneResult['objective']): Ranked[] {
-  const read = (r: CellResult) => (objective === 'ops' ? r.metrics?.ops : r.figures['toxicity.repair']?.value) ?? Number.NaN;
+function ranked(results: readonly CellResult[], objective: Objective): Ranked[] {
+  const read = (r: CellResult) => objectiveValue(r, objective) ?? Number.NaN;
   const titles = [...new Set(results.map(armTitle))];
   return titles
     .map((title): Ranked => {
@@ -302,10 +308,7 @@ function ranked(results: readonly CellResult[], objective: TuneResult['objective
 const DRAWS = 10_000;
 
 /** Share of draws in which the first is best, each mean drawn with the spread that its seeds leave (pooled over the finalists). */
-export function chanceOfBest(
-  finalists: readonly Pick<Ranked, 'mean' | 'sd' | 'seeds'>[],
-  objective: TuneResult['objective'],
-): number | null {
+export function chanceOfBest(finalists: readonly Pick<Ranked, 'mean' | 'sd' | 'seeds'>[], objective: Objective): number | null {
   const known = finalists.filter((f) => f.sd !== null);
   if (known.length === 0 || finalists.length < 2) return null;
   const degrees = known.reduce((sum, f) => sum + f.seeds - 1, 0);

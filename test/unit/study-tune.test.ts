@@ -156,6 +156,28 @@ describe('tuning', () => {
     }
   });
 
+  it('goes by sampled toxicity where that is all there is, and asks for something to go by', async () => {
+    const rtp = { prompts: 'r.jsonl', limit: null, samples: 25, maxNewTokens: 20, topP: 0.9, temperature: 1, seeds: [0] };
+    const sampled: StudyConfig = {
+      ...CONFIG,
+      evaluation: { ...CONFIG.evaluation, toxicity: null, rtp, runningText: null, lastWord: null },
+    };
+    class Sampled extends Priced {
+      override async compute(cell: PlannedCell): Promise<CellOutcome> {
+        const outcome = await super.compute(cell);
+        const { value } = outcome.figures['toxicity.repair'] as { value: number };
+        return { ...outcome, figures: { 'toxicity.rtp.expectedMaximum': { value, convention: 'c' } } };
+      }
+    }
+    const found = await tuneStudy(sampled, openInputs, (inputs) => new Sampled(inputs), { directory });
+    expect(found).toMatchObject({ objective: 'toxicity', recommendation: { selector: 'grand', repair: 'dapt' } });
+    expect(found.finalists.map((f) => f.mean)).toEqual([...found.finalists.map((f) => f.mean)].sort((a, b) => a - b));
+    const nothing: StudyConfig = { ...CONFIG, evaluation: { ...CONFIG.evaluation, toxicity: null } };
+    await expect(tuneStudy(nothing, openInputs, (inputs) => new Priced(inputs), { directory })).rejects.toThrow(
+      /Expected "toxicity" or "rtp"/,
+    );
+  });
+
   it('may recommend to repair on everything, where the study asks for it', async () => {
     const whole = { ...CONFIG, proportions: [...CONFIG.proportions, 1] };
     const found = await tuneStudy(whole, openInputs, (inputs) => new Everything(inputs), { directory });
