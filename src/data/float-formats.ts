@@ -13,6 +13,9 @@ export function halfToSingle(bits: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** Every binary16 number, once one was needed. */
+let halves: Float32Array | undefined;
+
 /** Widens stored floats into `target`; `bytes` begins at a multiple of 8 and holds target.length numbers. fp64 is rounded. */
 export function decodeFloats(format: FloatFormat, bytes: Uint8Array, target: Float32Array): void {
   const { buffer, byteOffset } = bytes;
@@ -25,6 +28,7 @@ export function decodeFloats(format: FloatFormat, bytes: Uint8Array, target: Flo
     for (let i = 0; i < n; i++) out[i] = (source[i] as number) << 16;
   } else {
     const source = new Uint16Array(buffer, byteOffset, n);
-    for (let i = 0; i < n; i++) target[i] = halfToSingle(source[i] as number);
+    halves ??= Float32Array.from({ length: 65536 }, (_, bits) => halfToSingle(bits));
+    for (let i = 0; i < n; i++) target[i] = halves[source[i] as number] as number;
   }
 }

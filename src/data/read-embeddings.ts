@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { MendsetError } from '../core/errors.ts';
 import { fileError } from '../core/files.ts';
 import { type Matrix, matrix } from '../core/matrix.ts';
@@ -8,6 +9,7 @@ import type { EmbeddingSource } from './embedding-source.ts';
 import { npySource } from './npy-source.ts';
 import { parquetSource } from './parquet-source.ts';
 import { safetensorsSource } from './safetensors-source.ts';
+import { SpilledRows } from './spilled-rows.ts';
 
 /** Some rows, one after another. */
 export interface EmbeddingBlock {
@@ -24,10 +26,13 @@ export interface ReadEmbeddingsOptions extends RunOptions {
   /** refuse NaN and infinity with their row and column (code `non-finite`); default true */
   readonly finite?: boolean | undefined;
   /**
-   * whether an fp32 matrix of a .npy or .safetensors file stays in the file, as memory whose pages come and go: `auto` (default), when it
-   * does not fit beside the work; NaN and infinity are then left for the work to find. The file must not shrink meanwhile
+   * whether the matrix stays on disk, as memory whose pages come and go: `auto` (default), when it does not fit beside the work. fp32 of a
+   * .npy or .safetensors file stays in that file, which must not shrink meanwhile, and NaN and infinity are left for the work to find;
+   * everything else is turned into fp32 block by block, in a temporary file without a name
    */
   readonly map?: 'auto' | 'always' | 'never' | undefined;
+  /** folder of that file; default the system's (TMPDIR). Refused where it is memory itself (tmpfs) */
+  readonly temporary?: string | undefined;
   /** number of rows of an iterable, where it is known: the matrix is then allocated once, else it grows */
   readonly rows?: number | undefined;
 }
@@ -36,7 +41,7 @@ export interface ReadEmbeddingsOptions extends RunOptions {
 const BLOCK_BYTES = 32 * 2 ** 20;
 
 /**
- * Reads embeddings block by block into one matrix of n rows and d columns, fp32; what is larger than memory may stay in its file (`map`).
+ * Reads embeddings block by block into one matrix of n rows and d columns, fp32; what is larger than memory stays on disk (`map`).
  * @param input `F.npy`, `F.safetensors` or `F.safetensors#TENSOR` (F32, F16, BF16, F64), `F.parquet` or `F.parquet#COLUMN` (lists of
  *   floats), or blocks of rows in order
  * @throws MendsetError `out-of-memory` with the numbers, before anything is read; `not-found`, `corrupt`, `unsupported`, `invalid-data`,
@@ -95,58 +100,100 @@ async function fromSource(source: EmbeddingSource, options: ReadEmbeddingsOption
   const { map = 'auto' } = options;
   if (map === 'always' || (map === 'auto' && input + work > limit && work <= limit)) {
     throwIfAborted(options.signal);
-    const inFile = source.map?.() ?? null;
-    if (inFile) return matrix(inFile, rows, columns);
+    const onDisk = source.map?.() ?? (await spill(source, work, limit, options));
+    if (onDisk) return matrix(onDisk, rows, columns);
   }
   requireMemory(name, { input, work, reading: source.readBytes(Math.min(blockRows, rows)) }, options.memoryLimit);
   const data = new Float32Array(rows * columns);
-  for (let first = 0; first < rows; first += blockRows) {
-    throwIfAborted(options.signal);
-    const target = data.subarray(first * columns, Math.min(rows, first + blockRows) * columns);
-    await source.read(first, target);
-    if (options.finite !== false) requireFinite(target, first, columns, name);
-    options.onProgress?.({ phase: 'reading', done: Math.min(rows, first + blockRows), total: rows });
-  }
+  for (let first = 0; first < rows; first += blockRows)
+    await readBlock(source, first, data.subarray(first * columns, Math.min(rows, first + blockRows) * columns), options);
   return matrix(data, rows, columns);
 }
 
+async function readBlock(source: EmbeddingSource, first: number, target: Float32Array, options: ReadEmbeddingsOptions): Promise<void> {
+  throwIfAborted(options.signal);
+  await source.read(first, target);
+  if (options.finite !== false) requireFinite(target, first, source.columns, source.name);
+  options.onProgress?.({ phase: 'reading', done: first + target.length / source.columns, total: source.rows });
+}
+
+/** Every block is turned into fp32 and written to a temporary file; null where the platform maps no files. */
+async function spill(source: EmbeddingSource, work: number, limit: number, options: ReadEmbeddingsOptions): Promise<Float32Array | null> {
+  if (process.platform === 'win32') return null;
+  const { rows, columns, name } = source;
+  const wanted = Math.floor(Math.min(BLOCK_BYTES, Math.max(0, limit - work) / 4) / (4 * columns));
+  const blockRows = Math.min(source.blockRows ?? Math.max(1, wanted), rows);
+  requireMemory(`a block of ${name}`, { work, block: 4 * blockRows * columns, reading: source.readBytes(blockRows) }, limit);
+  const spilled = await SpilledRows.create(options.temporary ?? tmpdir(), name, 4 * rows * columns);
+  try {
+    const block = new Float32Array(blockRows * columns);
+    for (let first = 0; first < rows; first += blockRows) {
+      const target = block.subarray(0, Math.min(blockRows, rows - first) * columns);
+      await readBlock(source, first, target, options);
+      await spilled.append(target);
+    }
+  } catch (error) {
+    await spilled.discard();
+    throw error;
+  }
+  return spilled.finish();
+}
+
 async function fromBlocks(blocks: AsyncIterable<EmbeddingBlock>, options: ReadEmbeddingsOptions): Promise<Matrix> {
+  const { map = 'auto' } = options;
   const limit = options.memoryLimit ?? defaultMemoryLimit();
   let data = new Float32Array(0);
+  let spilled: SpilledRows | undefined;
   let columns = -1;
   let filled = 0;
-  for await (const block of blocks) {
-    throwIfAborted(options.signal);
-    if (columns < 0) columns = block.columns;
-    if (block.columns !== columns || !(columns > 0) || block.rows.length % columns !== 0) {
+  try {
+    for await (const block of blocks) {
+      throwIfAborted(options.signal);
+      if (columns < 0) columns = block.columns;
+      if (block.columns !== columns || !(columns > 0) || block.rows.length % columns !== 0) {
+        throw new MendsetError(
+          'invalid-data',
+          `Expected blocks of whole rows of ${columns > 0 ? columns : 'at least one'} columns but received ${block.rows.length} numbers of ${block.columns} columns after ${filled / Math.max(columns, 1)} rows.`,
+        );
+      }
+      if (options.finite !== false) requireFinite(block.rows, filled / columns, columns, 'the embeddings');
+      const need = filled + block.rows.length;
+      if (spilled === undefined && need > data.length) {
+        const known = options.rows === undefined ? 0 : options.rows * columns;
+        const size = Math.max(known, need === known ? need : Math.ceil(need * 1.25));
+        const work = options.workBytes?.(Math.floor(size / columns), columns) ?? 0;
+        const bytes = { input: 4 * size, work, growing: 4 * filled };
+        const fits = bytes.input + bytes.work + bytes.growing <= limit;
+        if (map !== 'never' && process.platform !== 'win32' && (map === 'always' || (!fits && work <= limit))) {
+          spilled = await SpilledRows.create(options.temporary ?? tmpdir(), 'the embeddings', 4 * size);
+          await spilled.append(data.subarray(0, filled));
+          data = new Float32Array(0);
+        } else {
+          requireMemory(`embeddings of more than ${Math.floor(filled / columns)} rows`, bytes, limit);
+          const larger = new Float32Array(size);
+          larger.set(data.subarray(0, filled));
+          data = larger;
+        }
+      }
+      if (spilled) await spilled.append(block.rows);
+      else data.set(block.rows, filled);
+      filled = need;
+      options.onProgress?.({ phase: 'reading', done: filled / columns, total: options.rows ?? filled / columns });
+    }
+    if (columns < 0) throw new MendsetError('invalid-data', 'Expected at least one block of embeddings but received none.');
+    if (options.rows !== undefined && options.rows * columns !== filled)
       throw new MendsetError(
         'invalid-data',
-        `Expected blocks of whole rows of ${columns > 0 ? columns : 'at least one'} columns but received ${block.rows.length} numbers of ${block.columns} columns after ${filled / Math.max(columns, 1)} rows.`,
+        `Expected ${options.rows} rows of embeddings but the blocks have ${filled / columns} (${formatBytes(4 * filled)}).`,
       );
-    }
-    const need = filled + block.rows.length;
-    if (need > data.length) {
-      const known = options.rows === undefined ? 0 : options.rows * columns;
-      const size = Math.max(known, need === known ? need : Math.ceil(need * 1.25));
-      const bytes = { input: 4 * size, work: options.workBytes?.(Math.floor(size / columns), columns) ?? 0, growing: 4 * filled };
-      requireMemory(`embeddings of more than ${Math.floor(filled / columns)} rows`, bytes, options.memoryLimit ?? limit);
-      const larger = new Float32Array(size);
-      larger.set(data.subarray(0, filled));
-      data = larger;
-    }
-    if (options.finite !== false) requireFinite(block.rows, filled / columns, columns, 'the embeddings');
-    data.set(block.rows, filled);
-    filled = need;
-    options.onProgress?.({ phase: 'reading', done: filled / columns, total: options.rows ?? filled / columns });
+  } catch (error) {
+    await spilled?.discard();
+    throw error;
   }
-  if (columns < 0) throw new MendsetError('invalid-data', 'Expected at least one block of embeddings but received none.');
-  const rows = filled / columns;
-  if (options.rows !== undefined && options.rows !== rows)
-    throw new MendsetError(
-      'invalid-data',
-      `Expected ${options.rows} rows of embeddings but the blocks have ${rows} (${formatBytes(4 * filled)}).`,
-    );
-  return matrix(data.subarray(0, filled), rows, columns);
+  const onDisk = await spilled?.finish();
+  if (onDisk === null)
+    throw new MendsetError('out-of-memory', 'Expected the embeddings to fit into the memory limit: this runtime maps no files; raise it.');
+  return matrix(onDisk ?? data.subarray(0, filled), filled / columns, columns);
 }
 
 function requireFinite(values: Float32Array, firstRow: number, columns: number, name: string): void {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +74,7 @@ describe('readEmbeddings', () => {
     expect([...(await readEmbeddings(blocks())).data]).toEqual(expected);
     expect([...(await readEmbeddings(blocks(), { rows: 10 })).data]).toEqual(expected);
     await expect(readEmbeddings(blocks(), { rows: 11 })).rejects.toThrow(/Expected 11 rows.*blocks have 10/);
-    await expect(readEmbeddings(blocks(), { memoryLimit: 100 })).rejects.toMatchObject({ code: 'out-of-memory' });
+    await expect(readEmbeddings(blocks(), { memoryLimit: 100, map: 'never' })).rejects.toMatchObject({ code: 'out-of-memory' });
     async function* uneven(): AsyncGenerator<EmbeddingBlock> {
       yield { rows: new Float32Array(4), columns: 2 };
       yield { rows: new Float32Array(6), columns: 3 };
@@ -113,6 +113,58 @@ describe('readEmbeddings', () => {
     expect(isMapped((await readEmbeddings(path)).data)).toBe(false);
     // work alone beyond the limit: a mapping would not help
     await expect(readEmbeddings(path, { memoryLimit: 20_000, workBytes: () => 30_000 })).rejects.toMatchObject({ code: 'out-of-memory' });
+  });
+  it('turns what cannot be mapped into fp32 on disk, block by block, and leaves no file behind', async () => {
+    const [rows, columns] = [3000, 7];
+    const exact = Float32Array.from({ length: rows * columns }, (_, i) => ((i * 37) % 2048) / 8 - 100); // exact in every format but bfloat16
+    const temporary = await mkdtemp(join(import.meta.dirname, '..', '..', 'build', 'spill-'));
+    const options = { memoryLimit: 60_000, temporary, workBytes: (n: number) => 4 * n };
+    const half = Uint16Array.from(exact, (value) => {
+      const exponent = value === 0 ? -15 : Math.floor(Math.log2(Math.abs(value)));
+      const fraction = value === 0 ? 0 : Math.round((Math.abs(value) / 2 ** exponent - 1) * 1024);
+      return ((value < 0 ? 0x8000 : 0) | ((exponent + 15) << 10) | fraction) >>> 0;
+    });
+    const brain = new Uint16Array(rows * columns).map((_, i) => (new Uint16Array(exact.buffer)[2 * i + 1] as number) & 0xffff);
+    const brainValues = Float32Array.from(new Float32Array(Uint32Array.from(brain, (bits) => bits << 16).buffer));
+    const tensors = await safetensors('spilled.safetensors', {
+      half: { dtype: 'F16', shape: [rows, columns], bytes: bytesOf(half) },
+      brain: { dtype: 'BF16', shape: [rows, columns], bytes: bytesOf(brain) },
+      double: { dtype: 'F64', shape: [rows, columns], bytes: bytesOf(Float64Array.from(exact)) },
+    });
+    const double = join(folder, 'double.npy');
+    await writeNpy(double, Float64Array.from(exact), [rows, columns]);
+    async function* blocks(): AsyncGenerator<EmbeddingBlock> {
+      for (let first = 0; first < rows; first += 100) yield { rows: exact.slice(first * columns, (first + 100) * columns), columns };
+    }
+    for (const [input, expected] of [
+      [double, exact],
+      [`${tensors}#double`, exact],
+      [`${tensors}#half`, exact],
+      [`${tensors}#brain`, brainValues],
+      [blocks(), exact],
+    ] as const) {
+      const x = await readEmbeddings(input, options);
+      expect([x.rows, x.columns, isMapped(x.data)]).toEqual([rows, columns, process.platform !== 'win32']);
+      expect(x.data).toEqual(expected);
+    }
+    const parquet = await readEmbeddings(lists, { map: 'always', temporary });
+    expect(parquet).toEqual(await readEmbeddings(lists, { map: 'never' }));
+    expect(isMapped(parquet.data)).toBe(process.platform !== 'win32');
+    // a block must fit as well; a mistake in the midst leaves nothing
+    await expect(readEmbeddings(double, { ...options, memoryLimit: 12_010 })).rejects.toMatchObject({
+      code: 'out-of-memory',
+      message: expect.stringMatching(/a block of .*double\.npy to fit into 11\.7 KiB/),
+    });
+    const broken = Float64Array.from(exact);
+    broken[15_001] = Number.NaN;
+    await writeNpy(double, broken, [rows, columns]);
+    await expect(readEmbeddings(double, options)).rejects.toThrow(/row 2143, column 0 is NaN/);
+    await expect(readEmbeddings(`${tensors}#half`, { ...options, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: 'aborted' });
+    await expect(readEmbeddings(`${tensors}#half`, { ...options, temporary: '/dev/shm' })).rejects.toThrow(
+      process.platform === 'linux' ? /'\/dev\/shm', which is memory itself: name a folder on a larger disk/ : /./,
+    );
+    expect(await readdir(temporary)).toEqual([]);
+    await rm(temporary, { recursive: true });
   });
   it('names row and column of a number that is not finite', async () => {
     const path = join(folder, 'c.npy');
