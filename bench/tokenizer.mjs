@@ -4,21 +4,14 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { Tokenizer as Library } from '@huggingface/tokenizers';
 import { engineInfo, loadTokenizer, readTexts } from '../dist/index.js';
 import { machine, median, root } from './machine.mjs';
+import { readOptions } from './options.mjs';
 
-const { values } = parseArgs({
-  options: {
-    text: { type: 'string', default: join(root, 'assets', 'demo', 'normal.jsonl') },
-    tokenizer: { type: 'string' },
-    rounds: { type: 'string', default: '5' },
-    out: { type: 'string' },
-  },
-});
-const rounds = Number(values.rounds);
+const values = readOptions('tokenizer', process.argv.slice(2));
+const { rounds } = values;
 const { texts } = await readTexts(values.text);
 const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 
