@@ -1,56 +1,75 @@
 const COLOURS = ['#1f6feb', '#bf3989', '#1a7f37', '#9a6700'];
-const [WIDTH, HEIGHT, MARGIN] = [300, 220, 44];
+const [WIDTH, HEIGHT, LEFT, TOP] = [330, 250, 52, 44];
+const LABELS = { n: 'rows n', d: 'columns d', k: 'clusters or centres k', threads: 'threads' };
 
-/** One log-log panel for each axis: measured seconds as lines, the least that the machine's limit allows as thin dashes. */
-export function costChart(title, points, { gflopsLimit, works, base }) {
-  const axes = [...new Set(points.map((p) => p.axis))];
-  const names = Object.keys(works);
+/**
+ * One log-log panel for each axis: measured seconds as lines with points; thin dashes, the plain algorithm at the machine's limit; dots, its
+ * input read at the machine's limit. A line below its dashes has left work out.
+ */
+export function costChart(title, points, { names, bound }) {
+  const axes = Object.keys(LABELS).filter((axis) => points.some((p) => p.axis === axis));
   const panels = axes.map((axis, at) =>
     panel(
       axis,
       points.filter((p) => p.axis === axis),
-      at * (WIDTH + 20),
-      { gflopsLimit, works, base, names },
+      at * (WIDTH + 14) + 10,
+      { names, bound },
     ),
   );
-  const legend = names.map((name, i) => `<text x="${20 + i * 130}" y="${HEIGHT + 62}" fill="${COLOURS[i]}">&#8212; ${name}</text>`);
-  const width = axes.length * (WIDTH + 20) + 20;
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${HEIGHT + 75}" font-family="sans-serif" font-size="11">
-<rect width="100%" height="100%" fill="#fff"/><text x="20" y="16" font-size="13">${escapeText(title)}</text>
+  const below = TOP + HEIGHT + 62;
+  const legend = names.map(
+    (name, i) =>
+      `<line x1="${20 + i * 120}" x2="${42 + i * 120}" y1="${below - 4}" y2="${below - 4}" stroke="${COLOURS[i]}" stroke-width="2"/><text x="${48 + i * 120}" y="${below}">${escapeText(name)}</text>`,
+  );
+  const from = 30 + names.length * 120;
+  const note = `<line x1="${from}" x2="${from + 22}" y1="${below - 4}" y2="${below - 4}" stroke="#57606a" stroke-dasharray="5 3"/><text x="${from + 28}" y="${below}" fill="#57606a">the plain algorithm at the machine's limit</text><line x1="${from + 270}" x2="${from + 292}" y1="${below - 4}" y2="${below - 4}" stroke="#57606a" stroke-dasharray="1 3"/><text x="${from + 298}" y="${below}" fill="#57606a">its input read at the machine's limit</text>`;
+  const width = Math.max(axes.length * (WIDTH + 14) + 20, from + 520);
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${below + 14}" font-family="sans-serif" font-size="11">
+<rect width="100%" height="100%" fill="#fff"/><text x="20" y="20" font-size="13">${escapeText(title)}</text>
 ${panels.join('\n')}
-${legend.join('')}<text x="${20 + names.length * 130}" y="${HEIGHT + 62}" fill="#57606a">- - the plain algorithm at the machine's limit</text>
+${legend.join('')}${note}
 </svg>
 `;
 }
 
-function panel(axis, points, left, { gflopsLimit, works, base, names }) {
+function panel(axis, points, left, { names, bound }) {
   const steps = [...new Set(points.map((p) => p.step))].sort((a, b) => a - b);
-  const bound = (p) => works[p.work].flops(p.n, p.d, p.k) / (gflopsLimit * 1e9 * (p.threads / base.threads));
-  const seconds = points.flatMap((p) => [p.seconds, bound(p)]);
-  const x = scale(steps[0], steps.at(-1), left + MARGIN, left + WIDTH - 8);
-  const y = scale(Math.min(...seconds), Math.max(...seconds), HEIGHT + 20, 34);
-  const line = (of, name, style) => {
+  const seconds = points.flatMap((p) => [p.seconds, bound(p).plain, bound(p).reading]);
+  const x = scale(steps[0], steps.at(-1), left + LEFT + 12, left + WIDTH - 16);
+  const y = scale(Math.min(...seconds) / 1.3, Math.max(...seconds) * 1.3, TOP + HEIGHT, TOP);
+  const place = (step, value) => `${x(step).toFixed(1)},${y(value).toFixed(1)}`;
+  const line = (own, of, style) => `<polyline fill="none" ${style} points="${own.map((p) => place(p.step, of(p))).join(' ')}"/>`;
+  const lines = names.map((name, i) => {
     const own = points.filter((p) => p.work === name).sort((a, b) => a.step - b.step);
-    return own.length === 0
-      ? ''
-      : `<polyline fill="none" ${style} points="${own.map((p) => `${x(p.step).toFixed(1)},${y(of(p)).toFixed(1)}`).join(' ')}"/>`;
-  };
-  const lines = names.map(
-    (name, i) =>
-      line((p) => p.seconds, name, `stroke="${COLOURS[i]}" stroke-width="1.8"`) +
-      line(bound, name, `stroke="${COLOURS[i]}" stroke-width="0.8" stroke-dasharray="3 3"`),
-  );
-  const ticksX = steps.map(
-    (step) =>
-      `<text x="${x(step).toFixed(1)}" y="${HEIGHT + 34}" text-anchor="middle" font-size="9">${step >= 1000 ? `${step / 1000}k` : step}</text>`,
-  );
-  const [low, high] = [Math.min(...seconds), Math.max(...seconds)].map((value) => Math.log10(value));
-  const ticksY = [];
-  for (let power = Math.ceil(low); power <= Math.floor(high); power++)
-    ticksY.push(
-      `<text x="${left + MARGIN - 6}" y="${(y(10 ** power) + 3).toFixed(1)}" text-anchor="end" font-size="9">${Number(`1e${power}`)}</text>`,
+    if (own.length === 0) return '';
+    const dots = own.map((p) => {
+      const [cx, cy] = place(p.step, p.seconds).split(',');
+      return `<circle cx="${cx}" cy="${cy}" r="2.4" fill="${COLOURS[i]}"><title>${escapeText(`${name}, ${axis} = ${p.step}: ${Number(p.seconds.toPrecision(3))} s, ${p.gflops.toFixed(0)} GFLOP/s of the plain algorithm`)}</title></circle>`;
+    });
+    return (
+      line(own, (p) => bound(p).plain, `stroke="${COLOURS[i]}" stroke-width="0.9" stroke-dasharray="5 3"`) +
+      line(own, (p) => bound(p).reading, `stroke="${COLOURS[i]}" stroke-width="0.9" stroke-dasharray="1 3"`) +
+      line(own, (p) => p.seconds, `stroke="${COLOURS[i]}" stroke-width="1.8"`) +
+      dots.join('')
     );
-  return `<rect x="${left + MARGIN}" y="34" width="${WIDTH - MARGIN - 8}" height="${HEIGHT - 14}" fill="none" stroke="#d0d7de"/>${lines.join('')}${ticksX.join('')}${ticksY.join('')}<text x="${left + WIDTH / 2}" y="${HEIGHT + 47}" text-anchor="middle">${axis}</text>`;
+  });
+  const grid = [];
+  const [low, high] = [Math.min(...seconds) / 1.3, Math.max(...seconds) * 1.3].map((value) => Math.log10(value));
+  for (let power = Math.ceil(low); power <= Math.floor(high); power++) {
+    const at = y(10 ** power).toFixed(1);
+    grid.push(
+      `<line x1="${left + LEFT}" x2="${left + WIDTH - 4}" y1="${at}" y2="${at}" stroke="#eaeef2"/><text x="${left + LEFT - 5}" y="${(Number(at) + 3).toFixed(1)}" text-anchor="end" font-size="9">${secondsText(power)}</text>`,
+    );
+  }
+  const ticks = steps.map(
+    (step) =>
+      `<text x="${x(step).toFixed(1)}" y="${TOP + HEIGHT + 13}" text-anchor="middle" font-size="9">${step >= 1e6 ? `${step / 1e6}M` : step >= 1000 ? `${step / 1000}k` : step}</text>`,
+  );
+  return `<rect x="${left + LEFT}" y="${TOP}" width="${WIDTH - LEFT - 4}" height="${HEIGHT}" fill="none" stroke="#d0d7de"/>${grid.join('')}${lines.join('')}${ticks.join('')}<text x="${left + (LEFT + WIDTH) / 2}" y="${TOP + HEIGHT + 30}" text-anchor="middle">${LABELS[axis]}</text>`;
+}
+
+function secondsText(power) {
+  return power < 0 ? `${10 ** (power + 3) < 1 ? 10 ** (power + 6) : 10 ** (power + 3)} ${power < -3 ? 'us' : 'ms'}` : `${10 ** power} s`;
 }
 
 /** Logarithmic; a single value stands in the middle. */

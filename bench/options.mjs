@@ -1,5 +1,5 @@
 // The options of every benchmark in one table: what --help prints, and what is checked before anything is measured.
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import { LM_ROWS } from './lm-rows.mjs';
 import { root } from './machine.mjs';
@@ -87,12 +87,12 @@ export const BENCHMARKS = {
     words: 'time against n, d, k and threads beside the limit of the machine, as CSV, SVG and JSON',
     options: {
       full: { kind: 'flag', words: 'from 10,000 to 1,000,000 rows; takes some 4 GiB and several minutes' },
-      axes: { kind: 'names', value: 'AXIS,...', of: ['n', 'd', 'k', 'threads'], words: 'some axes; the others are kept from the results' },
+      axes: { kind: 'names', value: 'AXIS,...', of: ['n', 'd', 'k', 'threads'], words: 'some axes; points of others are kept' },
       works: {
         kind: 'names',
         value: 'WORK,...',
         of: ['k-means', 'k-center', 'pca', 'neighbours'],
-        words: 'some works; the others are kept from the results',
+        words: 'some works; points of others are kept',
       },
       threads,
       out: { kind: 'text', value: 'FOLDER', default: join(root, 'bench', 'results'), words: 'where the results go' },
@@ -167,7 +167,7 @@ function converted(name, value, option) {
 
 function optionLine([name, { kind, value, default: standard, of, words }]) {
   const head = `  --${name}${kind === 'flag' ? '' : ` ${value}`}`.padEnd(24);
-  const shown = standard?.startsWith(root) ? standard.slice(root.length + 1) : standard;
+  const shown = standard?.startsWith(root) ? relative(root, standard) : standard;
   return `${head} ${words}${of ? `: ${of.join(', ')}` : ''}${shown === undefined ? '' : ` (default ${shown})`}`;
 }
 
