@@ -6,7 +6,7 @@ import type { RepairForecast } from '../repair/forecast-repair.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import { calibrate, canCalibrate, type ModelRates } from './calibration.ts';
 import type { RepairConfig } from './config.ts';
-import { forecastRepairs } from './forecast-repairs.ts';
+import { forecastKey, forecastRepairs } from './forecast-repairs.ts';
 import { makeSelector } from './make-selector.ts';
 import { type PlannedCell, windowKey } from './plan.ts';
 import type { StudyInputs } from './study-inputs.ts';
@@ -69,7 +69,7 @@ export async function estimateStudy(inputs: StudyInputs, cells: readonly Planned
     const shape = await modelShape(config.path);
     const forecasts = await forecastRepairs(inputs, own, config, options);
     problems.push(...forecasts.problems);
-    const work = modelWork(inputs, own, shape, await recordTokens(inputs, config.path), forecasts.byRepair);
+    const work = modelWork(inputs, own, shape, await recordTokens(inputs, config.path), forecasts.byKey);
     for (const key of ['repair', 'features', 'evaluation'] as const) flops[key] += work.flops[key];
     for (const { kind, records } of work.passes) {
       featurePasses[kind] = (featurePasses[kind] ?? 0) + 1;
@@ -87,7 +87,7 @@ export async function estimateStudy(inputs: StudyInputs, cells: readonly Planned
       parameters: shape.parameters,
       tokensPerRecord: work.tokensPerRecord,
       memoryBytes: work.memoryBytes,
-      repairBytes: Object.fromEntries(work.repairs.map((r) => [r.name, forecasts.byRepair.get(r.name)?.memory.peak ?? null])),
+      repairBytes: bytesByLabel(own, forecasts.byKey),
       calibrated: options.calibration && fits,
     });
   }
@@ -121,6 +121,7 @@ const RESULT_BYTES = 6000;
 const SAMPLE_BYTES = 250;
 /** Of a process beside the model: Node, the addon, the data. */
 const PROCESS_BYTES = 150 * 2 ** 20;
+
 interface ModelWork {
   readonly flops: { readonly repair: number; readonly features: number; readonly evaluation: number };
   readonly memoryBytes: number;
@@ -150,7 +151,7 @@ function modelWork(
   for (const cell of cells) {
     if (!cell.repairConfig || cell.seed === null) continue;
     repairs.set(cell.repair, cell.repairConfig);
-    const forecast = forecasts.get(cell.repair);
+    const forecast = forecasts.get(forecastKey(cell));
     if (!forecast) continue;
     const whole = consumedExamples(cell.repairConfig, forecast.records);
     repair += (forecast.flops * consumedExamples(cell.repairConfig, Math.floor(windowRecords(inputs, cell) * cell.proportion))) / whole;
@@ -167,6 +168,17 @@ function modelWork(
     repairs: [...repairs.values()],
     passes,
   };
+}
+
+/** The most that the cells of each label hold; overrides may make them differ. */
+function bytesByLabel(cells: readonly PlannedCell[], forecasts: ReadonlyMap<string, RepairForecast>): Record<string, number | null> {
+  const bytes: Record<string, number | null> = {};
+  for (const cell of cells) {
+    if (!cell.repairConfig) continue;
+    const own = forecasts.get(forecastKey(cell))?.memory.peak ?? null;
+    bytes[cell.repair] = own === null ? (bytes[cell.repair] ?? null) : Math.max(own, bytes[cell.repair] ?? 0);
+  }
+  return bytes;
 }
 
 /** Examples that a repair sees of n records, early stopping aside. */

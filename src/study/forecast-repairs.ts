@@ -6,6 +6,7 @@ import { forecastRepair, type RepairForecast } from '../repair/forecast-repair.t
 import type { NormalText } from '../repair/repair-data.ts';
 import { loadTokenizer } from '../tokenizer/load.ts';
 import type { Tokenizer } from '../tokenizer/tokenizer.ts';
+import { canonicalJson } from './cell-key.ts';
 import type { ModelConfig } from './config.ts';
 import { makeRepair, repairOptions } from './make-repair.ts';
 import { type PlannedCell, windowKey } from './plan.ts';
@@ -15,10 +16,15 @@ import type { StudyInputs } from './study-inputs.ts';
 const SAMPLED_TOKENS = 101;
 
 export interface RepairForecasts {
-  /** On the whole window of the first data seed, by the repair's label */
-  readonly byRepair: ReadonlyMap<string, RepairForecast>;
+  /** On the whole window of the first data seed, by `forecastKey` */
+  readonly byKey: ReadonlyMap<string, RepairForecast>;
   /** One sentence for each repair that cannot run on these data */
   readonly problems: readonly string[];
+}
+
+/** Cells of equal keys have one forecast: what is trained and how, on which window. */
+export function forecastKey(cell: PlannedCell): string {
+  return canonicalJson([cell.repairConfig, cell.window]);
 }
 
 /** What each repair of a model's cells will do and hold, as `mendset repair --dry-run` tells it; the texts are tokenised once for all. */
@@ -28,8 +34,9 @@ export async function forecastRepairs(
   model: ModelConfig,
   options: RunOptions & { readonly backend?: BackendName | undefined; readonly threads?: number | undefined },
 ): Promise<RepairForecasts> {
-  const byRepair = new Map<string, RepairForecast>();
+  const byKey = new Map<string, RepairForecast>();
   const problems: string[] = [];
+  const tried = new Set<string>();
   const tokenizer = await loadTokenizer(model.path, { optional: true });
   const records = new Map<PairRecord, PairRecord>();
   const encoded = (list: readonly PairRecord[]) =>
@@ -41,13 +48,14 @@ export async function forecastRepairs(
   let normal: readonly NormalText[] | undefined;
   for (const cell of cells) {
     const { repairConfig: config } = cell;
-    if (config === null || cell.seed === null || byRepair.has(cell.repair)) continue;
+    if (config === null || cell.seed === null || tried.has(forecastKey(cell))) continue;
+    tried.add(forecastKey(cell));
     throwIfAborted(options.signal);
     const pool = inputs.pools.get(windowKey(cell.seed, cell.window)) as Pool;
     if (config.kl) normal ??= normalTexts(inputs, tokenizer);
     try {
-      byRepair.set(
-        cell.repair,
+      byKey.set(
+        forecastKey(cell),
         await forecastRepair(
           model.path,
           {
@@ -66,7 +74,7 @@ export async function forecastRepairs(
       problems.push(`${model.name}: ${cell.repair}: ${error.message}`);
     }
   }
-  return { byRepair, problems: [...new Set(problems)] };
+  return { byKey, problems: [...new Set(problems)] };
 }
 
 function encodedRecord(record: PairRecord, tokenizer: Tokenizer | null): PairRecord {
