@@ -143,38 +143,6 @@ int32_t cpu_min_distance(ms_context* handle, const ms_min_distance_args* args) {
   return MS_OK;
 }
 
-int32_t cpu_pack_rows(ms_context* handle, const ms_pack_rows_args* args) {
-  Context& context = context_of(handle);
-  const auto& [n, d, index, x, packed] = *args;
-  MS_EXPECT(context, n >= 0 && d >= 0);
-  const int64_t columns = context.kernels.gemm.columns;
-  run_tasks(context, blocks_of(n, columns), n * d, [&](int64_t panel, int) {
-    const float* rows[kMostColumns];
-    const int64_t first = panel * columns, used = std::min(columns, n - first);
-    for (int64_t w = 0; w < used; ++w) rows[w] = x + index[first + w] * d;
-    context.kernels.selection.pack_rows(rows, used, d, packed + first * d);
-  });
-  return MS_OK;
-}
-
-int32_t cpu_packed_distance(ms_context* handle, const ms_packed_distance_args* args) {
-  Context& context = context_of(handle);
-  const auto& [n, d, centres, packed, x_norms, c, c_norms, m] = *args;
-  MS_EXPECT(context, n >= 0 && d >= 0 && centres >= 0 && centres <= INT32_MAX);
-  const int64_t columns = context.kernels.gemm.columns;
-  // Four panels at a time, so that their chains hide each other's latency.
-  const int64_t rows = 4 * columns;
-  run_tasks(context, blocks_of(n, rows), n * d * centres, [&](int64_t task, int) {
-    const int64_t first = task * rows, used = std::min(rows, n - first);
-    alignas(64) float norms[4 * kMostColumns] = {}, least[4 * kMostColumns] = {};
-    std::copy_n(x_norms + first, used, norms);
-    std::copy_n(m + first, used, least);
-    for (int64_t j = 0; j < centres; ++j) context.kernels.selection.packed_distance(packed + first * d, blocks_of(used, columns), d, norms, c + j * d, c_norms[j], least);
-    std::copy_n(least, used, m + first);
-  });
-  return MS_OK;
-}
-
 int32_t cpu_each_distance(ms_context* handle, const ms_each_distance_args* args) {
   Context& context = context_of(handle);
   MS_EXPECT(context, args->n >= 0 && args->centres >= 0 && args->centres <= INT32_MAX && args->d >= 0 && args->ld_trial >= args->n);

@@ -19,6 +19,7 @@ struct Context {
   BlasLt* blas = nullptr;         // null: own matrix products
   int multiprocessors = 1;
   bool tensor_cores = false;      // compute capability 8.0 or later
+  bool cooperative = false;       // the blocks of a kernel can wait for each other
   size_t shared_per_block = 0;    // most dynamic shared memory of one block
   std::byte* workspace = nullptr;
   size_t workspace_bytes = 0;

@@ -65,6 +65,9 @@ int32_t open(Context& context) {
   context.multiprocessors = facts.multiProcessorCount;
   context.tensor_cores = facts.major >= 8;
   context.shared_per_block = facts.sharedMemPerBlockOptin;
+  int cooperative = 0;
+  MS_CUDA_CALL(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device.index), "the device could not be described");
+  context.cooperative = cooperative != 0;
   MS_CUDA_CALL(cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking), "a stream could not be made");
   MS_CUDA_CALL(cudaDeviceGetDefaultMemPool(&device.pool, device.index), "the memory pool could not be reached");
   uint64_t keep = UINT64_MAX;  // memory that was freed stays with the process
@@ -75,9 +78,9 @@ int32_t open(Context& context) {
   }
   char blas_reason[256] = "";
   context.blas = open_blas_lt(context, blas_reason, sizeof blas_reason);
-  std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s", facts.name, facts.major, facts.minor,
+  std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s%s", facts.name, facts.major, facts.minor,
                 static_cast<double>(facts.totalGlobalMem) / kGiB, precision_name(context.precision), context.blas != nullptr ? "cublasLt" : "own matrix products (",
-                context.blas != nullptr ? "" : blas_reason, context.blas != nullptr ? "" : ")");
+                context.blas != nullptr ? "" : blas_reason, context.blas != nullptr ? "" : ")", context.cooperative ? "" : ", no barrier between blocks");
   return MS_OK;
 }
 

@@ -9,8 +9,6 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kFewRows = 128, kFewDepth = 32;  // of the kernel for few centres
-constexpr int kPanel = 64;                     // rows of a packed panel: [panel][coordinate][64 rows]
-constexpr int kPackedCentres = 8;
 
 // A thread per row; the tile turns through shared memory, so that reads are contiguous and a chain stays in one thread.
 __global__ void __launch_bounds__(kFewRows) row_norms_kernel(ms_row_norms_args a) {
@@ -156,49 +154,6 @@ MS_UNROLL
   }
 }
 
-// Rows side by side, so that 64 threads read 64 rows' next coordinate at once.
-__global__ void __launch_bounds__(kThreads) pack_rows_kernel(ms_pack_rows_args a) {
-  __shared__ float tile[kPanel][kWarp + 1];
-  const int64_t panel = blockIdx.x, p = static_cast<int64_t>(blockIdx.y) * kWarp;
-  for (int cell = static_cast<int>(threadIdx.x); cell < kPanel * kWarp; cell += kThreads) {
-    const int64_t row = panel * kPanel + cell / kWarp, column = p + cell % kWarp;
-    tile[cell / kWarp][cell % kWarp] = row < a.n && column < a.d ? a.x[a.index[row] * a.d + column] : 0.0f;
-  }
-  __syncthreads();
-  for (int cell = static_cast<int>(threadIdx.x); cell < kPanel * kWarp; cell += kThreads) {
-    const int64_t column = p + cell / kPanel;
-    if (column < a.d) a.packed[(panel * a.d + column) * kPanel + cell % kPanel] = tile[cell % kPanel][cell / kPanel];
-  }
-}
-
-// A thread per packed row, up to eight centres in one pass.
-__global__ void __launch_bounds__(kPanel) packed_distance_kernel(ms_packed_distance_args a, int64_t first_centre, int64_t centres) {
-  const int64_t row = static_cast<int64_t>(blockIdx.x) * kPanel + threadIdx.x;
-  const float* const x = a.packed + blockIdx.x * a.d * kPanel + threadIdx.x;
-  const float* const c = a.c + first_centre * a.d;
-  float dot[kPackedCentres] = {};
-  if (centres == 1) {
-MS_UNROLL_BY(16)
-    for (int64_t p = 0; p < a.d; ++p) dot[0] = fmaf(x[p * kPanel], c[p], dot[0]);
-  } else {
-MS_UNROLL_BY(4)
-    for (int64_t p = 0; p < a.d; ++p) {
-      const float value = x[p * kPanel];
-MS_UNROLL
-      for (int j = 0; j < kPackedCentres; ++j) dot[j] = fmaf(value, j < centres ? c[j * a.d + p] : 0.0f, dot[j]);
-    }
-  }
-  if (row >= a.n) return;
-  float least = a.m[row];
-MS_UNROLL
-  for (int j = 0; j < kPackedCentres; ++j) {
-    if (j >= centres) break;
-    const float r = squared_distance(dot[j], x, kPanel, a.x_norms[row], c + j * a.d, 1, a.c_norms[first_centre + j], a.d);
-    if (r < least) least = r;
-  }
-  a.m[row] = least;
-}
-
 struct Largest {
   float value;
   int64_t index;  // -1: none
@@ -262,20 +217,6 @@ int32_t min_distance(Context& context, const ms_min_distance_args& a) {
 int32_t each_distance(Context& context, const ms_each_distance_args& a) {
   if (a.n == 0 || a.centres == 0) return MS_OK;
   return launch(context, each_distance_kernel, dim3{blocks_for(a.n, kTile), blocks_for(a.centres, kTile), 1}, kTileThreads, kTileSharedBytes<Precision::fp32>, a);
-}
-
-int32_t pack_rows(Context& context, const ms_pack_rows_args& a) {
-  if (a.n == 0 || a.d == 0) return MS_OK;
-  return launch(context, pack_rows_kernel, dim3{blocks_for(a.n, kPanel), blocks_for(a.d, kWarp), 1}, kThreads, 0, a);
-}
-
-int32_t packed_distance(Context& context, const ms_packed_distance_args& a) {
-  if (a.n == 0) return MS_OK;
-  for (int64_t first = 0; first < a.centres; first += kPackedCentres) {
-    const int64_t centres = a.centres - first < kPackedCentres ? a.centres - first : kPackedCentres;
-    MS_CUDA_TRY(launch(context, packed_distance_kernel, dim3{blocks_for(a.n, kPanel), 1, 1}, kPanel, 0, a, first, centres));
-  }
-  return MS_OK;
 }
 
 int32_t argmax(Context& context, const ms_argmax_args& a) {

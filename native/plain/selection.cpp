@@ -54,9 +54,23 @@ int32_t plain_pack_rows(ms_context*, const ms_pack_rows_args* a) {
   return MS_OK;
 }
 
-int32_t plain_packed_distance(ms_context* context, const ms_packed_distance_args* a) {
-  const ms_min_distance_args args{a->n, a->d, a->centres, a->packed, a->x_norms, a->c, a->c_norms, a->m, 0, nullptr};
-  return plain_min_distance(context, &args);
+int32_t plain_pick_farthest(ms_context*, const ms_pick_farthest_args* a) {
+  *a->count = 0;
+  while (*a->count < a->most) {
+    int64_t best = -1, open = 0;
+    for (int64_t i = 0; i < a->n; ++i) {
+      if (!(a->m[i] >= a->threshold)) continue;
+      ++open;
+      if (best < 0 || a->m[i] > a->m[best]) best = i;
+    }
+    if (best < 0 || a->m[best] == 0 || (*a->count > 0 && open < a->fewest)) break;
+    a->picks[*a->count] = static_cast<int32_t>(best);
+    a->squares[(*a->count)++] = a->m[best];
+    a->m[best] = -INFINITY;
+    const float* const centre = a->packed + best * a->d;
+    for (int64_t i = 0; i < a->n; ++i) a->m[i] = std::fmin(a->m[i], canonical_squared_distance(a->packed + i * a->d, a->x_norms[i], centre, a->x_norms[best], a->d));
+  }
+  return MS_OK;
 }
 
 int32_t plain_refresh_minimum(ms_context*, const ms_refresh_minimum_args* a) {

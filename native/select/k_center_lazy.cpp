@@ -19,6 +19,14 @@ constexpr int64_t kSample = 4096;                          // distances that a t
 constexpr int64_t kPoolBytes = int64_t{16} << 20;          // about half of a last-level cache
 constexpr int64_t kLeastPool = 2048;
 constexpr int64_t kCompactAbove = 256;  // smaller pools are not worth compacting
+constexpr int64_t kPickWork = int64_t{1} << 26;  // multiply-adds of the picks of one operation; a device gets a thousand times as many
+constexpr int64_t kMostPicks = 512;
+
+struct Picked {
+  int64_t count;
+  int32_t places[kMostPicks];
+  float squares[kMostPicks];
+};
 
 }  // namespace
 
@@ -45,6 +53,7 @@ Status LazyKCenter::opened() {
   MS_TRY(Buffer::allocate(backend_, (room + 63) / 64 * 64 * static_cast<size_t>(row_bytes), &pool_.x));
   MS_TRY(Buffer::allocate(backend_, room * sizeof(float), &pool_.norms));
   MS_TRY(Buffer::allocate(backend_, room * sizeof(float), &pool_.minimum));
+  MS_TRY(Buffer::allocate(backend_, sizeof(Picked), &pool_.picked));
   MS_TRY(Buffer::allocate(backend_, refreshed * sizeof(int32_t), &refresh_index_));
   MS_TRY(Buffer::allocate(backend_, refreshed * sizeof(float), &refresh_minimum_));
   MS_TRY(Buffer::allocate(backend_, refreshed * sizeof(int32_t), &refresh_applied_));
@@ -57,7 +66,7 @@ Status LazyKCenter::opened() {
     taken_count_ += taken_[static_cast<size_t>(index)] == 0;
     taken_[static_cast<size_t>(index)] = 1;
   }
-  MS_TRY(centre_rows_.upload(centres_.data(), centres_.size() * sizeof(int32_t)));
+  MS_TRY(upload_centres(0));
   return begin_first();
 }
 
@@ -69,18 +78,23 @@ Status LazyKCenter::begin_first() {
     if (options_.first == FirstCentre::farthest_from_mean) MS_TRY(farthest_from_mean(taken_, &first));
     const int32_t row = static_cast<int32_t>(first);
     MS_TRY(bring_up_to_date(&row, 1, -1));
-    MS_TRY(choose(first, minimum_[static_cast<size_t>(first)]));
+    choose(first, minimum_[static_cast<size_t>(first)]);
+    MS_TRY(upload_centres(centres_.size() - 1));
   }
   enter(&LazyKCenter::lower_threshold);
   return {};
 }
 
-Status LazyKCenter::choose(int64_t row, float square) {
+void LazyKCenter::choose(int64_t row, float square) {
   record(row, square);
   centres_.push_back(static_cast<int32_t>(row));
   taken_[static_cast<size_t>(row)] = 1;
   ++taken_count_;
-  return centre_rows_.upload(&centres_.back(), sizeof(int32_t), (centres_.size() - 1) * sizeof(int32_t));
+}
+
+// The centres from the given one on.
+Status LazyKCenter::upload_centres(size_t first) {
+  return centre_rows_.upload(centres_.data() + first, (centres_.size() - first) * sizeof(int32_t), first * sizeof(int32_t));
 }
 
 // About the wanted_-th largest bound of the rows not chosen, from a strided sample of their own values: never above their
@@ -211,53 +225,65 @@ Status LazyKCenter::gather_pool() {
   return pool_.minimum.upload(pool_minimum_.data(), pool_minimum_.size() * sizeof(float));
 }
 
-void LazyKCenter::write_back(int64_t applied) {
+// The pool knows all centres.
+void LazyKCenter::write_back() {
   for (size_t i = 0; i < pool_rows_.size(); ++i) {
     minimum_[static_cast<size_t>(pool_rows_[i])] = pool_minimum_[i];
-    applied_[static_cast<size_t>(pool_rows_[i])] = static_cast<int32_t>(applied);
+    applied_[static_cast<size_t>(pool_rows_[i])] = static_cast<int32_t>(chosen());
   }
 }
 
 // The pool's maximum is the maximum of all rows while it reaches the threshold; after the last pick it is the coverage.
 Status LazyKCenter::pick() {
-  size_t best = pool_rows_.size(), alive = 0;
   float largest = -1;
-  for (size_t i = 0; i < pool_rows_.size(); ++i) {
-    const float value = pool_minimum_[i];
-    alive += value >= threshold_;
-    if (!(value > largest) || value < threshold_ || taken_[static_cast<size_t>(pool_rows_[i])] != 0) continue;
-    largest = value;
-    best = i;
+  int64_t open = 0;
+  for (const float value : pool_minimum_) {
+    open += value >= threshold_;
+    largest = std::max(largest, value);
   }
-  if (best == pool_rows_.size()) {
-    write_back(chosen());
+  if (open == 0) {
+    write_back();
     if (picks_ < 16) wanted_ = std::min(most_, wanted_ * 2);
     enter(&LazyKCenter::lower_threshold);
     return {};
   }
-  const float square = pool_minimum_[best];
-  if (static_cast<int64_t>(result_.order.size()) == options_.k) return finish(measured(square));
-  if (square == 0) {  // every row left coincides with a centre: by index from here on
+  const int64_t left = options_.k - static_cast<int64_t>(result_.order.size());
+  if (left == 0) return finish(measured(largest));
+  if (largest == 0) {  // every row left coincides with a centre: by index from here on
     for (int64_t i = 0; i < x_.n() && static_cast<int64_t>(result_.order.size()) < options_.k; ++i) {
-      if (taken_[static_cast<size_t>(i)] == 0) MS_TRY(choose(i, 0));
+      if (taken_[static_cast<size_t>(i)] == 0) choose(i, 0);
     }
+    MS_TRY(upload_centres(0));
     return finish(0);
   }
-
-  const int64_t row = pool_rows_[best];
-  MS_TRY(choose(row, square));
-  ++picks_;
-  if (alive < pool_rows_.size() / 2 && static_cast<int64_t>(pool_rows_.size()) > kCompactAbove) {
-    write_back(chosen() - 1);  // before the new centre is applied: exact for those before it
-    std::erase_if(pool_rows_, [&](int32_t r) {
-      return minimum_[static_cast<size_t>(r)] < threshold_ || taken_[static_cast<size_t>(r)] != 0;
+  if (open < static_cast<int64_t>(pool_rows_.size()) / 2 && static_cast<int64_t>(pool_rows_.size()) > kCompactAbove) {
+    write_back();
+    std::erase_if(pool_rows_, [&](int32_t row) {
+      return minimum_[static_cast<size_t>(row)] < threshold_ || taken_[static_cast<size_t>(row)] != 0;
     });
     MS_TRY(gather_pool());
-    if (pool_rows_.empty()) return {};
   }
-  const ms_packed_distance_args args{static_cast<int64_t>(pool_rows_.size()), x_.d(), 1, pool_.x.as<float>(), pool_.norms.as<float>(),
-                                     x_.device_row(row), x_norms_.as<float>() + row, pool_.minimum.as<float>()};
-  MS_TRY(backend_->check(backend_->table().packed_distance(backend_->context(), &args), "packed_distance"));
+  return pick_rounds();
+}
+
+// Picks until the pool ends, half of it has fallen out, or the work of one operation is done.
+Status LazyKCenter::pick_rounds() {
+  const int64_t size = static_cast<int64_t>(pool_rows_.size()), left = options_.k - static_cast<int64_t>(result_.order.size());
+  const int64_t most = std::clamp<int64_t>((x_.on_host() ? kPickWork : kPickWork << 10) / (size * x_.d()), 1, std::min(left, kMostPicks));
+  auto* const returned = pool_.picked.as<Picked>();
+  const ms_pick_farthest_args args{size,       x_.d(),
+                                   most,       size > kCompactAbove ? size / 2 : 1,
+                                   pool_.x.as<float>(), pool_.norms.as<float>(),
+                                   threshold_, pool_.minimum.as<float>(),
+                                   returned->places, returned->squares,
+                                   &returned->count};
+  MS_TRY(backend_->check(backend_->table().pick_farthest(backend_->context(), &args), "pick_farthest"));
+  Picked picked;
+  MS_TRY(pool_.picked.download(&picked, sizeof picked));
+  const size_t before = centres_.size();
+  for (int64_t i = 0; i < picked.count; ++i) choose(pool_rows_[static_cast<size_t>(picked.places[i])], picked.squares[i]);
+  picks_ += picked.count;
+  MS_TRY(upload_centres(before));
   return pool_.minimum.download(pool_minimum_.data(), pool_minimum_.size() * sizeof(float));
 }
 

@@ -31,15 +31,17 @@ class LazyKCenter final : public KCenterTask {
   void limit_pool();
   Status gather_pool();
   Status pick();
+  Status pick_rounds();
   Status finish(double coverage);
   Status begin_nearest();
   Status advance_nearest();
 
   int64_t chosen() const { return static_cast<int64_t>(centres_.size()); }
-  Status choose(int64_t row, float square);
+  void choose(int64_t row, float square);
+  Status upload_centres(size_t first);
   // All centres on some rows of minimum_ and applied_, each until it falls below the threshold.
   Status bring_up_to_date(const int32_t* rows, int64_t count, float threshold);
-  void write_back(int64_t applied);
+  void write_back();
 
   std::vector<int32_t> centres_;  // warm-start rows, then the order
   std::vector<float> minimum_;    // [n] squared distance to the first applied_[i] centres
@@ -54,6 +56,7 @@ class LazyKCenter final : public KCenterTask {
 
   struct Packed {
     Buffer index, x, norms, minimum;
+    Buffer picked;  // Picked: what pick_farthest returns
   } pool_;
   std::vector<int32_t> pool_rows_;
   std::vector<float> pool_minimum_;

@@ -225,17 +225,37 @@ void each_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
     outputs.result(table.each_distance(context, &args));
     outputs.add("trial", trial);
   });
-  const std::vector<int32_t> picks = integer_values(n, static_cast<uint32_t>(std::max<int64_t>(n, 1)), 5);
-  const Guarded<int32_t> index(picks);
-  contract(label("packed_distance", n, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
-    Guarded<float> packed((n + 63) / 64 * 64 * d), least(n, static_cast<float>(d)), norms(n);
-    for (int64_t i = 0; i < n; ++i) norms.data()[i] = x_norms.data()[picks[static_cast<size_t>(i)]];
-    const ms_pack_rows_args pack{n, d, index.data(), x.data(), packed.data()};
-    CHECK(table.pack_rows(context, &pack) == MS_OK && packed.intact());
-    const ms_packed_distance_args args{n, d, centres, packed.data(), norms.data(), c.data(), c_norms.data(), least.data()};
-    outputs.result(table.packed_distance(context, &args));
-    outputs.add("m", least);
-  });
+}
+
+// Rows with repetitions; from all at infinity, and from distances of which about half are below the threshold.
+void pick_farthest(int64_t n, int64_t most, int64_t d, bool ties) {
+  const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1);
+  const Guarded<float> x(points);
+  const std::vector<int32_t> rows = integer_values(n, static_cast<uint32_t>(std::max<int64_t>(n, 1)), 5);
+  const Guarded<int32_t> index(rows);
+  const std::vector<float> all_norms = norms_of(points, d);
+  Guarded<float> x_norms(n);
+  for (int64_t i = 0; i < n; ++i) x_norms.data()[i] = all_norms[static_cast<size_t>(rows[static_cast<size_t>(i)])];
+  for (const bool half : {false, true}) {
+    for (const int64_t fewest : {int64_t{1}, n / 2}) {
+      contract(label("pick_farthest", n, most, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
+        Guarded<float> packed((n + 63) / 64 * 64 * d), m(n, INFINITY), squares(most, 0.0f);
+        Guarded<int32_t> picks(most, -1);
+        Guarded<int64_t> count(1);
+        const ms_pack_rows_args pack{n, d, index.data(), x.data(), packed.data()};
+        CHECK(table.pack_rows(context, &pack) == MS_OK && packed.intact());
+        if (half) {
+          for (int64_t i = 0; i < n; ++i) m.data()[i] = static_cast<float>(d) * (ties ? 1 + static_cast<float>(i % 3) : 1 + static_cast<float>(i) / static_cast<float>(n));
+        }
+        const ms_pick_farthest_args args{n, d, most, fewest, packed.data(), x_norms.data(), half ? 1.5f * static_cast<float>(d) : 0.0f, m.data(), picks.data(), squares.data(), count.data()};
+        outputs.result(table.pick_farthest(context, &args));
+        outputs.add("m", m);
+        outputs.add("picks", picks);
+        outputs.add("squares", squares);
+        outputs.add("count", count);
+      });
+    }
+  }
 }
 
 void nearest_rows(int64_t n, int64_t candidates, int64_t d, int64_t k, bool ties) {
@@ -358,6 +378,13 @@ int main() {
   nearest_rows(40, 450, 900, 5, false);
   clusters(1100, 40, 130);
   each_distance(700, 14, 500, false);
+  for (const bool ties : {false, true}) {
+    for (const int64_t n : {0, 1, 31, 64, 65, 300}) {
+      for (const int64_t d : {1, 33, 97}) pick_farthest(n, 20, d, ties);
+    }
+  }
+  pick_farthest(33, 40, 5, true);  // all rows
+  pick_farthest(700, 9, 600, false);  // several panels for a block, coordinates in two parts
   for (const int64_t n : {0, 1, 31, 33, 97, 4097}) {
     for (const int64_t d : {1, 31, 33, 97}) {
       row_norms(n, d);

@@ -6,6 +6,7 @@
 
 #include "select/k_center.h"
 #include "select/k_center_lazy.h"
+#include "test/backends_under_test.h"
 #include "test/check.h"
 #include "test/select_tasks.h"
 
@@ -77,9 +78,9 @@ std::vector<int64_t> reference_k_center(const std::vector<float>& x, int64_t n, 
   return order;
 }
 
-void test_k_center_against_brute_force() {
+void test_k_center_against_brute_force(const std::vector<std::string>& backends, int trials) {
   RandomStream stream(7, 10);
-  for (int trial = 0; trial < 300; ++trial) {
+  for (int trial = 0; trial < trials; ++trial) {
     const int64_t n = 1 + stream.below(24), d = 1 + stream.below(4);
     const std::vector<float> x = small_integers(n, d, 2 + stream.below(3), static_cast<uint64_t>(100 + trial));
     KCenterOptions options;
@@ -90,9 +91,9 @@ void test_k_center_against_brute_force() {
     options.k = stream.below(static_cast<uint32_t>(available) + 1);
     std::vector<double> radii;
     const std::vector<int64_t> expected = reference_k_center(x, n, d, options, &radii);
-    for (const char* backend : {"plain", "cpu"}) {
+    for (const std::string& backend : backends) {
       KCenterResult got;
-      CHECK(k_center({backend, 1 + trial % 3, trial % 2 ? kForever : 0.001}, {x.data(), n, d}, options, &got).ok());
+      CHECK(k_center({backend.c_str(), 1 + trial % 3, trial % 2 ? kForever : 0.001}, {x.data(), n, d}, options, &got).ok());
       CHECK(got.order == expected);
       for (size_t i = 0; i < std::min(radii.size(), got.radii.size()); ++i)
         CHECK(radii[i] == got.radii[i] || near(radii[i], got.radii[i], 1e-6));
@@ -213,11 +214,36 @@ void test_k_center_properties() {
   }
 }
 
+// A device's picks against the plain ones: ties and duplicates by the hundred, pools that fall out and are packed anew, both ways to start the picks.
+void test_k_center_on_device() {
+  for (const int64_t d : {3, 70}) {
+    constexpr int64_t n = 900;
+    std::vector<float> x = d == 3 ? small_integers(n, d, 7, 5) : gaussian(n, d, 6);
+    for (int64_t i = 1; i < n; i += 9) std::copy_n(x.data() + (i - 1) * d, d, x.data() + i * d);
+    KCenterOptions options;
+    options.k = d == 3 ? 450 : 60;
+    options.first_index = 17;
+    options.warm_start = {3, 800, 4};
+    KCenterResult expected, got;
+    CHECK(k_center({"plain", 1, kForever}, {x.data(), n, d}, options, &expected).ok());
+    for (const int threads : {1, 2, 3}) {  // orders of the emulated threads
+      CHECK(k_center({"cuda", threads, kForever}, {x.data(), n, d}, options, &got).ok());
+      CHECK(got.order == expected.order && same_bits(got.radii, expected.radii) && got.coverage == expected.coverage);
+    }
+  }
+}
+
 }  // namespace
 
-int main() {
+int main(int count, char** arguments) {
+  const std::vector<std::string> backends = backends_under_test(count, arguments);
+  if (count > 1) {
+    test_k_center_against_brute_force(backends, 60);
+    test_k_center_on_device();
+    return test::finish();
+  }
   test_k_center_golden();
-  test_k_center_against_brute_force();
+  test_k_center_against_brute_force(backends, 300);
   test_k_center_bits_and_errors();
   test_k_center_lazy();
   test_k_center_properties();

@@ -63,7 +63,7 @@ void prepare_stack(Stack* stack, unsigned char* memory, void (*start)()) {
 }
 #endif
 
-enum class State : uint8_t { ready, at_warp, at_block, done };
+enum class State : uint8_t { ready, at_warp, at_block, at_grid, done };
 
 struct Copy {
   void* destination;
@@ -71,11 +71,15 @@ struct Copy {
   size_t bytes, source_bytes;
 };
 
+struct Block;
+
 struct Fibre {
   Stack stack;
+  std::unique_ptr<unsigned char[]> memory{new unsigned char[kStackBytes]};  // of the stack
   State state = State::ready;
   Lane lane;
-  unsigned warp = 0;
+  Block* block = nullptr;
+  unsigned parity = 0;                    // the next exchange's set
   std::vector<Copy> open;                 // not committed
   std::vector<std::vector<Copy>> groups;  // committed, oldest first
 };
@@ -84,13 +88,15 @@ struct Warp {
   alignas(16) unsigned char slots[2][kWarp * kSlotBytes];
 };
 
+struct Block {
+  std::vector<Fibre> fibres;
+  std::vector<Warp> warps;
+  std::vector<double> shared;  // storage only
+};
+
 struct Emulator {
   std::mutex one_grid;
-  std::vector<Fibre> fibres;
-  std::vector<std::unique_ptr<unsigned char[]>> stacks;
-  std::vector<Warp> warps;
-  std::vector<unsigned> parity;  // per fibre: the next exchange's set
-  std::vector<double> shared;    // storage only
+  std::vector<std::unique_ptr<Block>> blocks;  // those that run at the same time
   Stack home;
   Fibre* current = nullptr;
   void (*entry)(void*) = nullptr;
@@ -120,60 +126,94 @@ void start() {
   leave(State::done);
 }
 
+// Fibres of [first, last) in a state.
+unsigned count(const Block& block, State state, size_t first, size_t last) {
+  unsigned waiting = 0;
+  for (size_t t = first; t < last; ++t) waiting += block.fibres[t].state == state;
+  return waiting;
+}
+unsigned count(const Block& block, State state) { return count(block, state, 0, block.fibres.size()); }
+
 // Releases the warps and the block whose threads have all arrived. False when nothing could move.
-bool release(Emulator& e, unsigned threads) {
+bool release(Block& block) {
   bool moved = false;
-  for (unsigned first = 0; first < threads; first += kWarp) {
-    unsigned waiting = 0;
-    for (unsigned t = first; t < first + kWarp; ++t) waiting += e.fibres[t].state == State::at_warp;
-    if (waiting == 0) continue;
-    if (waiting < kWarp) continue;
-    for (unsigned t = first; t < first + kWarp; ++t) e.fibres[t].state = State::ready;
+  for (size_t first = 0; first < block.fibres.size(); first += kWarp) {
+    if (count(block, State::at_warp, first, first + kWarp) < kWarp) continue;
+    for (size_t t = first; t < first + kWarp; ++t) block.fibres[t].state = State::ready;
     moved = true;
   }
   if (moved) return true;
-  unsigned waiting = 0;
-  for (unsigned t = 0; t < threads; ++t) waiting += e.fibres[t].state == State::at_block;
+  const unsigned waiting = count(block, State::at_block);
   if (waiting == 0) return false;
-  if (waiting < threads) broken("only some threads of a block reached a barrier");
-  for (unsigned t = 0; t < threads; ++t) e.fibres[t].state = State::ready;
+  if (waiting < block.fibres.size()) broken("only some threads of a block reached a barrier");
+  for (Fibre& fibre : block.fibres) fibre.state = State::ready;
   return true;
 }
 
-void run_block(Emulator& e, unsigned threads, const std::vector<unsigned>& order) {
-  for (unsigned t = 0; t < threads; ++t) {
-    e.fibres[t].state = State::ready;
-    e.parity[t] = 0;
-    prepare_stack(&e.fibres[t].stack, e.stacks[t].get(), start);
+// The threads of a block, which begin when it is run.
+void prepare(Block& block, const Launch& launch, Index3 at) {
+  block.fibres.resize(launch.threads);
+  block.warps.resize(launch.threads / kWarp);
+  block.shared.resize(launch.shared_bytes / sizeof(double) + 16);
+  std::memset(block.shared.data(), 0xff, block.shared.size() * sizeof(double));
+  for (unsigned t = 0; t < launch.threads; ++t) {
+    Fibre& fibre = block.fibres[t];
+    fibre.state = State::ready;
+    fibre.lane = {{t, 0, 0}, at, {launch.threads, 1, 1}, launch.grid};
+    fibre.block = &block;
+    fibre.parity = 0;
+    prepare_stack(&fibre.stack, fibre.memory.get(), start);
   }
+}
+
+// Until every thread has ended or waits for other blocks. True when they have ended.
+bool run_block(Block& block, const std::vector<unsigned>& order) {
+  Emulator& e = emulator();
   for (;;) {
     bool ran = false;
     for (const unsigned t : order) {
-      if (e.fibres[t].state != State::ready) continue;
+      if (block.fibres[t].state != State::ready) continue;
       ran = true;
-      e.current = &e.fibres[t];
-      switch_stack(&e.home, &e.fibres[t].stack);
+      e.current = &block.fibres[t];
+      switch_stack(&e.home, &block.fibres[t].stack);
     }
-    if (!ran && !release(e, threads)) break;
+    if (!ran && !release(block)) break;
   }
-  for (unsigned t = 0; t < threads; ++t) {
-    if (e.fibres[t].state != State::done) broken("only some lanes of a warp reached a collective operation");
+  e.current = nullptr;
+  const size_t threads = block.fibres.size();
+  if (count(block, State::at_grid) == threads) return false;
+  if (count(block, State::at_grid) > 0) broken("only some threads of a block reached a barrier of all blocks");
+  if (count(block, State::done) < threads) broken("only some lanes of a warp reached a collective operation");
+  return true;
+}
+
+// Between two barriers of all blocks they run one after the other.
+void run_together(uint64_t blocks, Order order, const std::vector<unsigned>& threads_in_order) {
+  Emulator& e = emulator();
+  for (;;) {
+    uint64_t ended = 0;
+    for (uint64_t step = 0; step < blocks; ++step) ended += run_block(*e.blocks[order == Order::ascending ? step : blocks - 1 - step], threads_in_order);
+    if (ended == blocks) return;
+    if (ended > 0) broken("only some blocks reached a barrier of all blocks");
+    for (uint64_t b = 0; b < blocks; ++b) {
+      for (Fibre& fibre : e.blocks[b]->fibres) fibre.state = State::ready;
+    }
   }
 }
 
 }  // namespace
 
 Lane& lane() { return emulator().current->lane; }
+void grid_barrier() { leave(State::at_grid); }
 void block_barrier() { leave(State::at_block); }
 void warp_barrier() { leave(State::at_warp); }
 
 unsigned char* begin_exchange() {
-  Emulator& e = emulator();
-  const unsigned thread = e.current->lane.thread.x;
-  return e.warps[e.current->warp].slots[e.parity[thread]++ % 2];
+  Fibre& fibre = *emulator().current;
+  return fibre.block->warps[fibre.lane.thread.x / kWarp].slots[fibre.parity++ % 2];
 }
 
-unsigned char* shared_memory() { return reinterpret_cast<unsigned char*>(emulator().shared.data()); }
+unsigned char* shared_memory() { return reinterpret_cast<unsigned char*>(emulator().current->block->shared.data()); }
 
 void copy_later(void* destination, const void* source, size_t bytes, size_t source_bytes) {
   emulator().current->open.push_back({destination, source, bytes, source_bytes});
@@ -194,18 +234,14 @@ void wait_copies(int groups_left) {
   }
 }
 
-void run_grid(Index3 grid, unsigned threads, size_t shared_bytes, Order order, void (*entry)(void*), void* closure) {
+void run_grid(const Launch& launch, Order order, void (*entry)(void*), void* closure) {
   Emulator& e = emulator();
   std::lock_guard lock(e.one_grid);
+  const auto& [grid, threads, shared_bytes, cooperative] = launch;
   if (threads == 0 || threads > 1024 || threads % kWarp != 0) broken("a block's size is not a multiple of a warp up to 1024");
   if (grid.y > 65535 || grid.z > 65535 || grid.x > 0x7fffffff) broken("a grid is too large");
   e.entry = entry;
   e.closure = closure;
-  e.fibres.resize(threads);
-  e.warps.resize(threads / kWarp);
-  e.parity.resize(threads);
-  while (e.stacks.size() < threads) e.stacks.emplace_back(new unsigned char[kStackBytes]);
-  e.shared.resize(shared_bytes / sizeof(double) + 16);
   std::vector<unsigned> threads_in_order(threads);
   std::iota(threads_in_order.begin(), threads_in_order.end(), 0u);
   if (order == Order::descending) std::iota(threads_in_order.rbegin(), threads_in_order.rend(), 0u);
@@ -217,17 +253,14 @@ void run_grid(Index3 grid, unsigned threads, size_t shared_bytes, Order order, v
     }
   }
   const uint64_t blocks = uint64_t{grid.x} * grid.y * grid.z;
+  while (e.blocks.size() < (cooperative ? blocks : 1)) e.blocks.push_back(std::make_unique<Block>());
   for (uint64_t step = 0; step < blocks; ++step) {
     const uint64_t block = order == Order::ascending ? step : blocks - 1 - step;
     const Index3 at{static_cast<unsigned>(block % grid.x), static_cast<unsigned>(block / grid.x % grid.y), static_cast<unsigned>(block / grid.x / grid.y)};
-    for (unsigned t = 0; t < threads; ++t) {
-      e.fibres[t].lane = {{t, 0, 0}, at, {threads, 1, 1}, grid};
-      e.fibres[t].warp = t / kWarp;
-    }
-    std::memset(e.shared.data(), 0xff, e.shared.size() * sizeof(double));
-    run_block(e, threads, threads_in_order);
+    prepare(*e.blocks[cooperative ? block : 0], launch, at);
+    if (!cooperative && !run_block(*e.blocks[0], threads_in_order)) broken("a kernel that waits for all blocks was not started for that");
   }
-  e.current = nullptr;
+  if (cooperative) run_together(blocks, order, threads_in_order);
 }
 
 }  // namespace mendset::cuda_emulation

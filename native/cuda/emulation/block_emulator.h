@@ -21,6 +21,7 @@ struct Lane {
 };
 
 Lane& lane();
+void grid_barrier();
 void block_barrier();
 void warp_barrier();
 // A slot per lane of the running warp for collective operations; call, write the own slot, warp_barrier(), read others. Consecutive calls
@@ -34,6 +35,12 @@ void copy_later(void* destination, const void* source, size_t bytes, size_t sour
 void commit_copies();
 void wait_copies(int groups_left);
 
-void run_grid(Index3 grid, unsigned threads, size_t shared_bytes, Order order, void (*entry)(void*), void* closure);
+struct Launch {
+  Index3 grid;
+  unsigned threads;
+  size_t shared_bytes;
+  bool cooperative;  // all blocks at the same time; else one after the other
+};
+void run_grid(const Launch& launch, Order order, void (*entry)(void*), void* closure);
 
 }  // namespace mendset::cuda_emulation

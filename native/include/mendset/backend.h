@@ -471,7 +471,7 @@ typedef struct {
   int64_t ld_trial;
 } ms_each_distance_args;
 
-// Rows x[index[i]] in the backend's own order, for packed_distance. Room for (n + 63) / 64 * 64 rows.
+// Rows x[index[i]] in the backend's own order, for pick_farthest. Room for (n + 63) / 64 * 64 rows.
 typedef struct {
   int64_t n, d;
   const int32_t* index;  // [n]
@@ -493,15 +493,19 @@ typedef struct {
   int32_t* applied;        // [rows]
 } ms_refresh_minimum_args;
 
-// min_distance on packed rows, for few centres.
+// K-Center's local greedy on packed rows. A round picks the row of largest m, the lowest place on ties: place and m go to picks and squares, its
+// own m becomes -infinity, every other m is lowered by the squared distance to it (that of min_distance). No round where the largest m is 0 or
+// below the threshold, none after the first where fewer than `fewest` rows are at or above the threshold.
 typedef struct {
-  int64_t n, d, centres;
-  const float* packed;
-  const float* x_norms;  // [n]
-  const float* c;        // [centres, d]
-  const float* c_norms;  // [centres]
-  float* m;              // [n]
-} ms_packed_distance_args;
+  int64_t n, d, most, fewest;  // most: rounds
+  const float* packed;         // of pack_rows
+  const float* x_norms;        // [n]
+  float threshold;             // >= 0
+  float* m;                    // [n]
+  int32_t* picks;              // [most]
+  float* squares;              // [most]
+  int64_t* count;              // [1] rounds made
+} ms_pick_farthest_args;
 
 // Squared distance of every row to the centroid of its label, fp64: eight sums over columns of equal remainder modulo 8, added in
 // pairs (0+4, 1+5, 2+6, 3+7), then (02, 13). Without centroids: squared lengths.
@@ -650,7 +654,7 @@ typedef struct {
   X(column_means)          \
   X(each_distance)         \
   X(pack_rows)             \
-  X(packed_distance)       \
+  X(pick_farthest)         \
   X(refresh_minimum)       \
   X(label_distances)       \
   X(move_rows)             \
