@@ -124,6 +124,8 @@ constexpr ms_backend kTable = {
     .nearest_bounded = cpu_nearest_bounded,
     .nearest_rows = cpu_nearest_rows,
     .coverage_gains = cpu_coverage_gains,
+    .begin_sequence = nullptr,
+    .end_sequence = nullptr,
 };
 
 }  // namespace

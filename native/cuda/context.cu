@@ -3,10 +3,15 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "cuda/cuda_operations.h"
+#include "cuda/sequence.h"
 
 namespace mendset::cuda {
+
+Context::Context() = default;
+Context::~Context() = default;
 
 int32_t fail(Context& context, int32_t code, const char* format, ...) {
   va_list arguments;
@@ -16,6 +21,14 @@ int32_t fail(Context& context, int32_t code, const char* format, ...) {
   return code;
 }
 
+void describe(Context& context, const char* format, ...) {
+  const size_t used = std::strlen(context.description);
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(context.description + used, sizeof context.description - used, format, arguments);
+  va_end(arguments);
+}
+
 int32_t reserve(Context& context, size_t bytes, std::byte** out) {
   if (context.measuring) {
     if (bytes > context.measured) context.measured = bytes;
@@ -23,6 +36,7 @@ int32_t reserve(Context& context, size_t bytes, std::byte** out) {
     return MS_OK;
   }
   if (bytes > context.workspace_bytes) {
+    if (context.sequences != nullptr) context.sequences->forget(context);  // their records name the scratch
     if (context.workspace != nullptr) release(context, context.workspace);
     context.workspace = nullptr;
     context.workspace_bytes = 0;
@@ -56,6 +70,21 @@ int32_t finish_operation(Context& context, const char* name, int32_t result) {
   if (result == MS_OK && context.waits) result = synchronize(context);
   context.last_operation = name;
   return result;
+}
+
+namespace {
+
+bool is_set(const char* variable, const char* off) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && *value != '\0' && std::strcmp(value, off) != 0;
+}
+
+}  // namespace
+
+void choose_waits(Context& context) {
+  context.waits = is_set("MENDSET_CUDA_SYNC", "0");
+  const char* const graphs = std::getenv("MENDSET_CUDA_GRAPHS");
+  if (!context.waits && (graphs == nullptr || std::strcmp(graphs, "off") != 0)) context.sequences = std::make_unique<Sequences>();
 }
 
 // bf16 where the device has it; MENDSET_CUDA_PRECISION asks for another.

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "cuda/device.h"
 #include "cuda/precision.h"
@@ -12,8 +13,11 @@ namespace mendset::cuda {
 
 struct BlasLt;  // blas_lt.h
 struct Device;  // stream and staging memory: device_runtime.cu
+class Sequences;  // sequence.h
 
 struct Context {
+  Context();
+  ~Context();
   Precision precision = Precision::fp32;
   Device* device = nullptr;
   BlasLt* blas = nullptr;         // null: own matrix products
@@ -26,8 +30,9 @@ struct Context {
   bool measuring = false;         // nothing runs; `reserve` notes the most that was asked for
   size_t measured = 0;
   bool waits = false;             // MENDSET_CUDA_SYNC: every operation ends synchronised
+  std::unique_ptr<Sequences> sequences;  // null: MENDSET_CUDA_GRAPHS=off, or every operation waits
   const char* last_operation = "none";
-  char description[512] = "";
+  char description[1024] = "";
   char error[1024] = "";
 };
 inline Context& context_of(ms_context* context) { return *reinterpret_cast<Context*>(context); }
@@ -36,6 +41,13 @@ inline Context& context_of(ms_context* context) { return *reinterpret_cast<Conte
 int32_t fail(Context& context, int32_t code, const char* format, ...)
 #if defined(__GNUC__)
     __attribute__((format(printf, 3, 4)))
+#endif
+    ;
+
+// Adds to the description of the device.
+void describe(Context& context, const char* format, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
 #endif
     ;
 
@@ -63,6 +75,8 @@ T* at(std::byte* base, size_t offset) {
 
 // The arithmetic of products: MENDSET_CUDA_PRECISION, else bf16 where the device has it.
 int32_t choose_precision(Context& context);
+// Whether operations that come again are replayed: MENDSET_CUDA_GRAPHS, MENDSET_CUDA_SYNC.
+void choose_waits(Context& context);
 
 int32_t probe_device(char* reason, size_t reason_size);
 int32_t open_device(Context& context, int32_t threads);

@@ -8,6 +8,7 @@
 #include "cuda/blas_lt.h"
 #include "cuda/context.h"
 #include "cuda/launch.h"
+#include "cuda/sequence.h"
 
 namespace mendset::cuda {
 
@@ -81,6 +82,7 @@ int32_t open(Context& context) {
   std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s%s", facts.name, facts.major, facts.minor,
                 static_cast<double>(facts.totalGlobalMem) / kGiB, precision_name(context.precision), context.blas != nullptr ? "cublasLt" : "own matrix products (",
                 context.blas != nullptr ? "" : blas_reason, context.blas != nullptr ? "" : ")", context.cooperative ? "" : ", no barrier between blocks");
+  if (context.sequences == nullptr) describe(context, ", operations are not replayed (%s)", context.waits ? "MENDSET_CUDA_SYNC" : "MENDSET_CUDA_GRAPHS=off");
   return MS_OK;
 }
 
@@ -97,8 +99,7 @@ int32_t wait(Context& context, Staging& staging) {
 int32_t open_device(Context& context, int32_t) {
   context.device = new (std::nothrow) Device;
   if (context.device == nullptr) return MS_OUT_OF_MEMORY;
-  const char* const waits = std::getenv("MENDSET_CUDA_SYNC");
-  context.waits = waits != nullptr && *waits != '\0' && std::strcmp(waits, "0") != 0;
+  choose_waits(context);
   cudaDeviceProp facts;
   int index = 0;
   if (cudaGetDevice(&index) == cudaSuccess && cudaGetDeviceProperties(&facts, index) == cudaSuccess) context.tensor_cores = facts.major >= 8;
@@ -111,6 +112,7 @@ int32_t open_device(Context& context, int32_t) {
 void close_device(Context& context) {
   Device& device = *context.device;
   if (device.stream != nullptr) (void)cudaStreamSynchronize(device.stream);
+  if (context.sequences != nullptr) context.sequences->forget(context);
   if (context.workspace != nullptr) release(context, context.workspace);
   context.workspace = nullptr;
   for (Staging& staging : device.staging) {
@@ -123,7 +125,14 @@ void close_device(Context& context) {
 }
 
 int32_t allocate_raw(Context& context, size_t bytes, void** out) {
-  const cudaError_t error = cudaMallocAsync(out, bytes > 0 ? bytes : 1, context.device->stream);
+  const auto ask = [&] { return cudaMallocAsync(out, bytes > 0 ? bytes : 1, context.device->stream); };
+  cudaError_t error = ask();
+  if (error == cudaErrorMemoryAllocation) {  // once more without what was freed and kept in other sizes
+    (void)cudaGetLastError();
+    (void)cudaStreamSynchronize(context.device->stream);
+    (void)cudaMemPoolTrimTo(context.device->pool, 0);
+    error = ask();
+  }
   if (error == cudaErrorMemoryAllocation) return out_of_memory(context, bytes);
   MS_CUDA_CALL(error, "memory could not be had");
   return MS_OK;
@@ -216,6 +225,43 @@ int32_t check_operands(Context&, const void*, size_t) { return MS_OK; }
 int32_t check_launch(Context& context) {
   MS_CUDA_CALL(cudaGetLastError(), "a kernel could not be started");
   return MS_OK;
+}
+
+// A graph that was captured from the stream. Only this thread is kept from calls that a capture forbids.
+struct Recording {
+  cudaGraphExec_t launches = nullptr;
+};
+
+int32_t begin_recording(Context& context) {
+  MS_CUDA_CALL(cudaStreamBeginCapture(context.device->stream, cudaStreamCaptureModeThreadLocal), "a recording could not be begun");
+  return MS_OK;
+}
+
+int32_t end_recording(Context& context, Recording** out) {
+  cudaGraph_t graph = nullptr;
+  cudaError_t error = cudaStreamEndCapture(context.device->stream, &graph);
+  cudaGraphExec_t launches = nullptr;
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&launches, graph, 0);
+  if (graph != nullptr) (void)cudaGraphDestroy(graph);
+  if (error != cudaSuccess) {
+    (void)cudaGetLastError();  // an abandoned capture has done nothing
+    return failed(context, error, "operations could not be recorded");
+  }
+  *out = new (std::nothrow) Recording{launches};
+  if (*out != nullptr) return MS_OK;
+  (void)cudaGraphExecDestroy(launches);
+  return fail(context, MS_OUT_OF_MEMORY, "there is no memory for a recording");
+}
+
+int32_t replay(Context& context, Recording* recording) {
+  MS_CUDA_CALL(cudaGraphLaunch(recording->launches, context.device->stream), "recorded operations could not be started");
+  return MS_OK;
+}
+
+void destroy_recording(Context& context, Recording* recording) {
+  (void)cudaStreamSynchronize(context.device->stream);  // it may still run
+  (void)cudaGraphExecDestroy(recording->launches);
+  delete recording;
 }
 
 }  // namespace mendset::cuda

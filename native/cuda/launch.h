@@ -1,6 +1,7 @@
 // Starting a kernel on the context's stream.
 #pragma once
 
+#include <functional>
 #include <type_traits>
 
 #include "cuda/context.h"
@@ -11,13 +12,13 @@ namespace mendset::cuda {
 cudaStream_t stream_of(Context& context);
 #else
 cuda_emulation::Order order_of(Context& context);
-// Device memory may be touched by kernels and transfers alone.
-void expose_memory(Context& context, bool exposed);
+// Done now, or noted while operations are recorded.
+void emulate(Context& context, std::function<void()> work);
 template <typename Body>
-void run_emulated(Context& context, const cuda_emulation::Launch& launch, Body& body) {
-  expose_memory(context, true);
-  cuda_emulation::run_grid(launch, order_of(context), [](void* closure) { (*static_cast<Body*>(closure))(); }, &body);
-  expose_memory(context, false);
+void run_emulated(Context& context, const cuda_emulation::Launch& launch, const Body& body) {
+  emulate(context, [&context, launch, body = body]() mutable {
+    cuda_emulation::run_grid(launch, order_of(context), [](void* closure) { (*static_cast<Body*>(closure))(); }, &body);
+  });
 }
 #endif
 

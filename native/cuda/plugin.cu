@@ -5,6 +5,7 @@
 #include "cuda/context.h"
 #include "cuda/cuda_operations.h"
 #include "cuda/plugin.h"
+#include "cuda/sequence.h"
 
 namespace mendset::cuda {
 namespace {
@@ -41,10 +42,23 @@ int64_t table_scratch_bytes(ms_context* context, int32_t operation, const void* 
 #define MS_WRAP(name) \
   int32_t table_##name(ms_context* context, const ms_##name##_args* args) {                           \
     MS_CUDA_TRY(check_operands(context_of(context), args, sizeof *args));                              \
+    if (const auto& sequences = context_of(context).sequences; sequences != nullptr && sequences->open()) { \
+      sequences->hold(MS_OPERATION_##name, *args);                                                     \
+      return MS_OK;                                                                                    \
+    }                                                                                                  \
     return finish_operation(context_of(context), #name, name(context_of(context), *args));             \
   }
 MS_OPERATIONS(MS_WRAP)
 #undef MS_WRAP
+
+int32_t begin_sequence(ms_context* context) {
+  if (const auto& sequences = context_of(context).sequences; sequences != nullptr) sequences->begin();
+  return MS_OK;
+}
+int32_t end_sequence(ms_context* opaque) {
+  Context& context = context_of(opaque);
+  return context.sequences != nullptr ? context.sequences->end(context) : MS_OK;
+}
 
 }  // namespace
 
@@ -65,7 +79,9 @@ const ms_backend* backend_table() {
                                    .copy = table_copy,
                                    .synchronize = table_synchronize,
                                    .scratch_bytes = table_scratch_bytes,
-                                   MS_OPERATIONS(MS_ENTRY)};
+                                   MS_OPERATIONS(MS_ENTRY)
+                                   .begin_sequence = begin_sequence,
+                                   .end_sequence = end_sequence};
 #undef MS_ENTRY
   return &table;
 }

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -63,11 +64,15 @@ void ask_child(char* reason, size_t size) {
   }
   pollfd waiting{ends[0], POLLIN, 0};
   char answer[kReasonBytes];
-  const bool answered = poll(&waiting, 1, kTimeoutMs) > 0 && read(ends[0], answer, sizeof answer) == static_cast<ssize_t>(sizeof answer);
+  int ready;
+  do ready = poll(&waiting, 1, kTimeoutMs);
+  while (ready < 0 && errno == EINTR);
+  const bool answered = ready > 0 && read(ends[0], answer, sizeof answer) == static_cast<ssize_t>(sizeof answer);
   close(ends[0]);
   if (!answered) kill(child, SIGKILL);
   int status = 0;
-  waitpid(child, &status, 0);
+  while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
   if (answered) {
     std::snprintf(reason, size, "%s", answer);
   } else if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) {

@@ -95,6 +95,13 @@ struct Coster {
   }
 };
 
+constexpr size_t kWorthHolding = 4;  // operations; fewer are as quickly started one by one
+
+bool is_operation(const Entry& entry) {
+  return !std::holds_alternative<Upload>(entry.operation) && !std::holds_alternative<Download>(entry.operation) &&
+         !std::holds_alternative<HostStep>(entry.operation);
+}
+
 // A device works behind the call, so each entry is waited for.
 Status run_profiled(const Backend& backend, const Entry& entry) {
   const auto begin = OperationProfile::Clock::now();
@@ -134,9 +141,25 @@ int64_t Schedule::scratch_bytes(const Backend& backend) const {
   return most;
 }
 
+Status Schedule::run_sequence(const Backend& backend, size_t* next, size_t last) const {
+  const ms_backend& table = backend.table();
+  MS_TRY(backend.check(table.begin_sequence(backend.context()), "begin_sequence"));
+  Status status;
+  for (; status.ok() && *next < last; ++*next) status = std::visit(Runner{backend}, entries_[*next].operation);
+  const Status ended = backend.check(table.end_sequence(backend.context()), "a sequence of operations");
+  return status.ok() ? ended : status;
+}
+
 Status Schedule::run(const Backend& backend, Deadline deadline, size_t* next) const {
   if (*next >= entries_.size()) return {};
+  const bool sequences = backend.table().begin_sequence != nullptr && backend.profile() == nullptr;
   do {
+    size_t last = *next;
+    while (sequences && last < entries_.size() && is_operation(entries_[last])) ++last;
+    if (last - *next >= kWorthHolding) {
+      MS_TRY(run_sequence(backend, next, last));
+      continue;
+    }
     MS_TRY(backend.profile() == nullptr ? std::visit(Runner{backend}, entries_[*next].operation) : run_profiled(backend, entries_[*next]));
     ++*next;
   } while (*next < entries_.size() && !deadline.passed());

@@ -57,6 +57,9 @@ class Schedule {
   Status run(const Backend& backend, Deadline deadline, size_t* next) const;
 
  private:
+  // Operations up to the next transfer or host step, handed over as one where the backend takes them so.
+  Status run_sequence(const Backend& backend, size_t* next, size_t last) const;
+
   std::vector<Entry> entries_;
   double flops_ = 0;
 };

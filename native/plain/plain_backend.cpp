@@ -71,7 +71,9 @@ const ms_backend* mendset_plain_backend() {
                                    .copy = move,
                                    .synchronize = synchronize,
                                    .scratch_bytes = nullptr,
-                                   MS_OPERATIONS(MS_ENTRY)};
+                                   MS_OPERATIONS(MS_ENTRY)
+                                   .begin_sequence = nullptr,
+                                   .end_sequence = nullptr};
 #undef MS_ENTRY
   return &table;
 }

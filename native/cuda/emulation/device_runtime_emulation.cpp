@@ -7,12 +7,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "cuda/blas_lt.h"
 #include "cuda/context.h"
 #include "cuda/launch.h"
+#include "cuda/sequence.h"
 
 namespace mendset::cuda {
 
@@ -24,11 +27,42 @@ struct Device {
   cuda_emulation::Order order;
   bool strict;
   std::vector<Piece> pieces;
+  Recording* recording = nullptr;  // where launches are noted instead of run
 };
 
-void expose_memory(Context& context, bool exposed) {
+// Addresses and scalars as they were when it was recorded.
+struct Recording {
+  std::vector<std::function<void()>> work;
+};
+
+// Device memory may be touched by kernels and transfers alone.
+static void expose_memory(Context& context, bool exposed) {
   for (const Piece& piece : context.device->pieces) (void)mprotect(piece.memory, piece.bytes, exposed ? PROT_READ | PROT_WRITE : PROT_NONE);
 }
+
+void emulate(Context& context, std::function<void()> work) {
+  if (context.device->recording != nullptr) {
+    context.device->recording->work.push_back(std::move(work));
+    return;
+  }
+  expose_memory(context, true);
+  work();
+  expose_memory(context, false);
+}
+
+int32_t begin_recording(Context& context) {
+  context.device->recording = new (std::nothrow) Recording;
+  return context.device->recording != nullptr ? MS_OK : MS_OUT_OF_MEMORY;
+}
+int32_t end_recording(Context& context, Recording** out) {
+  *out = std::exchange(context.device->recording, nullptr);
+  return MS_OK;
+}
+int32_t replay(Context& context, Recording* recording) {
+  for (const auto& work : recording->work) emulate(context, work);
+  return MS_OK;
+}
+void destroy_recording(Context&, Recording* recording) { delete recording; }
 
 // A word that looks like an address of this process, outside device memory, is an operand that a device could not reach.
 int32_t check_operands(Context& context, const void* args, size_t bytes) {
@@ -66,11 +100,13 @@ int32_t open_device(Context& context, int32_t threads) {
                                               std::getenv("MENDSET_EMULATION_STRICT") != nullptr,
                                               {}};
   if (context.device == nullptr) return MS_OUT_OF_MEMORY;
+  choose_waits(context);
   std::snprintf(context.description, sizeof context.description, "emulation on the processor, %s", precision_name(context.precision));
   return MS_OK;
 }
 
 void close_device(Context& context) {
+  if (context.sequences != nullptr) context.sequences->forget(context);
   if (context.workspace != nullptr) release(context, context.workspace);
   delete context.device;
 }
@@ -99,21 +135,19 @@ void release(Context& context, void* memory) {
     return;
   }
 }
-static int32_t move(Context& context, void* destination, const void* source, size_t bytes) {
+// Transfers wait for their bytes, so a recording cannot hold them.
+static int32_t transfer(Context& context, void* destination, const void* source, size_t bytes) {
   if (bytes == 0 || context.measuring) return MS_OK;
-  expose_memory(context, true);
-  std::memmove(destination, source, bytes);
-  expose_memory(context, false);
+  if (context.device->recording != nullptr) return fail(context, MS_DEVICE, "a transfer cannot be recorded");
+  emulate(context, [=] { std::memmove(destination, source, bytes); });
   return MS_OK;
 }
-int32_t upload(Context& context, void* destination, const void* host, size_t bytes) { return move(context, destination, host, bytes); }
-int32_t download(Context& context, void* host, const void* source, size_t bytes) { return move(context, host, source, bytes); }
-int32_t copy(Context& context, void* destination, const void* source, size_t bytes) { return move(context, destination, source, bytes); }
+int32_t upload(Context& context, void* destination, const void* host, size_t bytes) { return transfer(context, destination, host, bytes); }
+int32_t download(Context& context, void* host, const void* source, size_t bytes) { return transfer(context, host, source, bytes); }
+int32_t copy(Context& context, void* destination, const void* source, size_t bytes) { return transfer(context, destination, source, bytes); }
 int32_t zero(Context& context, void* destination, size_t bytes) {
   if (bytes == 0 || context.measuring) return MS_OK;
-  expose_memory(context, true);
-  std::memset(destination, 0, bytes);
-  expose_memory(context, false);
+  emulate(context, [=] { std::memset(destination, 0, bytes); });
   return MS_OK;
 }
 int32_t synchronize(Context&) { return MS_OK; }

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 7
+#define MS_BACKEND_ABI 8
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -697,6 +697,11 @@ typedef struct {
 #define MS_FIELD(name) int32_t (*name)(ms_context*, const ms_##name##_args*);
   MS_OPERATIONS(MS_FIELD)
 #undef MS_FIELD
+
+  // Operations between the two may be held back; after end_sequence all have been started, in their order, as if they had been called one by one.
+  // Nothing but operations is called between them. A device that is given the same sequence again may start it as one. Nullable, both or neither.
+  int32_t (*begin_sequence)(ms_context*);
+  int32_t (*end_sequence)(ms_context*);
 } ms_backend;
 
 // The one symbol that a plugin exports.
