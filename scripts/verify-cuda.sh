@@ -54,7 +54,7 @@ library=$build/libmendset_cuda.so
 step plugin 60 "$build/native/cuda/cuda_plugin_test" "$library"
 for test in linear gated attention loss rows selection; do step "contract-$test" 120 "$build/native/cuda/test/contract_${test}_cuda_test"; done
 for test in golden step generate; do step "model-$test" 60 "$build/model_${test}_test" "$library"; done
-step step-agreement 60 "$build/step_agreement_test" "$library"
+step step-agreement 60 env MENDSET_CUDA_GRAPHS=required "$build/step_agreement_test" "$library"
 step step-agreement-no-graphs 60 env MENDSET_CUDA_GRAPHS=off "$build/step_agreement_test" "$library"
 step k-center 60 "$build/k_center_test" "$library"
 

@@ -21,14 +21,6 @@ int32_t fail(Context& context, int32_t code, const char* format, ...) {
   return code;
 }
 
-void describe(Context& context, const char* format, ...) {
-  const size_t used = std::strlen(context.description);
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(context.description + used, sizeof context.description - used, format, arguments);
-  va_end(arguments);
-}
-
 int32_t reserve(Context& context, size_t bytes, std::byte** out) {
   if (context.measuring) {
     if (bytes > context.measured) context.measured = bytes;
@@ -72,19 +64,14 @@ int32_t finish_operation(Context& context, const char* name, int32_t result) {
   return result;
 }
 
-namespace {
-
-bool is_set(const char* variable, const char* off) {
-  const char* const value = std::getenv(variable);
-  return value != nullptr && *value != '\0' && std::strcmp(value, off) != 0;
-}
-
-}  // namespace
-
 void choose_waits(Context& context) {
-  context.waits = is_set("MENDSET_CUDA_SYNC", "0");
-  const char* const graphs = std::getenv("MENDSET_CUDA_GRAPHS");
-  if (!context.waits && (graphs == nullptr || std::strcmp(graphs, "off") != 0)) context.sequences = std::make_unique<Sequences>();
+  const auto value = [](const char* variable) {
+    const char* const set = std::getenv(variable);
+    return set != nullptr ? set : "";
+  };
+  const char *const waits = value("MENDSET_CUDA_SYNC"), *const graphs = value("MENDSET_CUDA_GRAPHS");
+  context.waits = *waits != '\0' && std::strcmp(waits, "0") != 0;
+  if (!context.waits && std::strcmp(graphs, "off") != 0) context.sequences = std::make_unique<Sequences>(std::strcmp(graphs, "required") == 0);
 }
 
 // bf16 where the device has it; MENDSET_CUDA_PRECISION asks for another.

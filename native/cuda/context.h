@@ -44,13 +44,6 @@ int32_t fail(Context& context, int32_t code, const char* format, ...)
 #endif
     ;
 
-// Adds to the description of the device.
-void describe(Context& context, const char* format, ...)
-#if defined(__GNUC__)
-    __attribute__((format(printf, 2, 3)))
-#endif
-    ;
-
 // Device memory for the running operation, kept and grown as needed. Contents are undefined.
 int32_t reserve(Context& context, size_t bytes, std::byte** out);
 

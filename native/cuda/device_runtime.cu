@@ -82,7 +82,6 @@ int32_t open(Context& context) {
   std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s%s", facts.name, facts.major, facts.minor,
                 static_cast<double>(facts.totalGlobalMem) / kGiB, precision_name(context.precision), context.blas != nullptr ? "cublasLt" : "own matrix products (",
                 context.blas != nullptr ? "" : blas_reason, context.blas != nullptr ? "" : ")", context.cooperative ? "" : ", no barrier between blocks");
-  if (context.sequences == nullptr) describe(context, ", operations are not replayed (%s)", context.waits ? "MENDSET_CUDA_SYNC" : "MENDSET_CUDA_GRAPHS=off");
   return MS_OK;
 }
 

@@ -39,7 +39,7 @@ int32_t Sequences::start(Context& context, const Key& held) {
   return MS_OK;
 }
 
-// Whatever keeps the device from recording, the operations are started one by one as before; the description says so.
+// Whatever keeps the device from recording them (an operation that reads back), the operations are started one by one as before.
 int32_t Sequences::record(Context& context, Known& known) {
   int32_t result = begin_recording(context);
   if (result == MS_OK) {
@@ -53,8 +53,8 @@ int32_t Sequences::record(Context& context, Known& known) {
   }
   if (known.recording != nullptr) destroy_recording(context, std::exchange(known.recording, nullptr));
   known.refused = true;
-  if (counts_.refused++ == 0) describe(context, ", some operations are not replayed (%s)", context.error);
-  return start(context, known.key);
+  ++counts_.refused;
+  return required_ ? result : start(context, known.key);
 }
 
 int32_t Sequences::end(Context& context) {

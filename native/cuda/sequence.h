@@ -24,6 +24,9 @@ class Sequences {
     int64_t started = 0, recorded = 0, replayed = 0, refused = 0;  // sequences
   };
 
+  // required: what the device cannot record is an error, for tests.
+  explicit Sequences(bool required) : required_(required) {}
+
   bool open() const { return open_; }
   void begin() { open_ = true; }
   // The arguments are copied.
@@ -54,6 +57,7 @@ class Sequences {
   Known* find(const Key& held);
   void remember(Context& context);
 
+  const bool required_;
   bool open_ = false;
   Key held_;
   std::vector<Known> known_;
