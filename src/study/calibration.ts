@@ -7,7 +7,7 @@ import type { FeatureKind } from '../features/feature.ts';
 import { LanguageModel } from '../model/language-model.ts';
 import type { BackendName } from '../model/load-weights.ts';
 import { repair } from '../repair/repair.ts';
-import type { RepairConfig } from './config.ts';
+import type { ModelConfig, RepairConfig } from './config.ts';
 import { makeRepair, repairOptions } from './make-repair.ts';
 import type { StudyInputs } from './study-inputs.ts';
 
@@ -39,8 +39,8 @@ export async function calibrate(
   features: readonly FeatureKind[],
   options: RunOptions & { readonly backend?: BackendName | undefined; readonly threads?: number | undefined },
 ): Promise<ModelRates> {
-  const { path } = inputs.config.models.find((m) => m.name === modelName) as { path: string };
-  using model = await LanguageModel.load(path, { backend: options.backend, threads: options.threads, signal: options.signal });
+  const { path, weights } = inputs.config.models.find((m) => m.name === modelName) as ModelConfig;
+  using model = await LanguageModel.load(path, { backend: options.backend, threads: options.threads, weights, signal: options.signal });
   const pool = [...inputs.pools.values()][0] as Pool;
   // no step is larger than what is tried
   const steps = Math.max(...repairs.map((r) => r.training.batchSize), 0);

@@ -17,7 +17,11 @@ export function checkStudyConfig(file: YamlFile): StudyConfig {
   const raw = result.data;
   const repairs = raw.repairs.map((r) => resolveRepair(r, raw.training));
   const selectors = raw.selectors.map((s) => ({ ...s, name: s.name ?? s.method }));
-  const models = raw.models.map((m) => ({ path: m.path, name: m.name ?? lastSegment(m.path) }));
+  const models = raw.models.map((m) => ({
+    path: m.path,
+    name: m.name ?? lastSegment(m.path),
+    ...(m.weights === undefined ? {} : { weights: m.weights }),
+  }));
   for (const [key, list] of [
     ['models', models],
     ['selectors', selectors],

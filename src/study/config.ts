@@ -1,4 +1,5 @@
 import type { ColumnNames } from '../data/rows.ts';
+import type { WeightStorage } from '../model/load-weights.ts';
 import type { RepairMethodName } from '../repair/method.ts';
 import type { CellOverride, CellPattern } from './cell-rules.ts';
 
@@ -7,6 +8,8 @@ export type Preset = 'principled' | 'paper';
 export interface ModelConfig {
   readonly name: string;
   readonly path: string;
+  /** How 16-bit weights are held; decides no figure */
+  readonly weights?: WeightStorage | undefined;
 }
 
 interface SelectorBase {

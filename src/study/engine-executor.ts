@@ -163,8 +163,8 @@ export class EngineExecutor implements StudyExecutor {
     if (this.#resident?.name === config.name) return this.#resident;
     this.#releaseModel();
     // the plan keeps paths as they were written, the inputs have them absolute
-    const { path } = this.#inputs.config.models.find((m) => m.name === config.name) as ModelConfig;
-    const model = await LanguageModel.load(path, { backend: this.#options.backend, threads: this.#options.threads, ...options });
+    const { path, weights } = this.#inputs.config.models.find((m) => m.name === config.name) as ModelConfig;
+    const model = await LanguageModel.load(path, { backend: this.#options.backend, threads: this.#options.threads, weights, ...options });
     this.#resident = {
       name: config.name,
       model,

@@ -147,7 +147,8 @@ function modelWork(
   const passes = featurePassesOf(inputs, cells);
   const repairs = new Map<string, RepairConfig>();
   let repair = 0;
-  let peak = 0;
+  // the unrepaired model stays beside its copy; what is in 16 bits is shared by both
+  let peak = 4 * parameters;
   for (const cell of cells) {
     if (!cell.repairConfig || cell.seed === null) continue;
     repairs.set(cell.repair, cell.repairConfig);
@@ -155,7 +156,9 @@ function modelWork(
     if (!forecast) continue;
     const whole = consumedExamples(cell.repairConfig, forecast.records);
     repair += (forecast.flops * consumedExamples(cell.repairConfig, Math.floor(windowRecords(inputs, cell) * cell.proportion))) / whole;
-    peak = Math.max(peak, forecast.memory.peak);
+    const { memory } = forecast;
+    const shared = memory.weights < 3 * parameters;
+    peak = Math.max(peak, memory.peak + (shared ? 0 : memory.weights));
   }
   return {
     flops: {
@@ -163,7 +166,7 @@ function modelWork(
       features: passes.reduce((sum, p) => sum + (p.kind === 'gradientNorms' ? 6 : 2) * parameters * tokensPerRecord * p.records, 0),
       evaluation: 2 * parameters * (running + generated) * cells.length,
     },
-    memoryBytes: Math.round(PROCESS_BYTES + 4 * parameters + peak),
+    memoryBytes: Math.round(PROCESS_BYTES + peak),
     tokensPerRecord,
     repairs: [...repairs.values()],
     passes,

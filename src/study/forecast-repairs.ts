@@ -66,7 +66,7 @@ export async function forecastRepairs(
             poolIndices: pool.records.map((_, i) => i),
           },
           makeRepair(config),
-          { ...repairOptions(config), backend: options.backend, threads: options.threads },
+          { ...repairOptions(config), backend: options.backend, threads: options.threads, weights: model.weights },
         ),
       );
     } catch (error) {

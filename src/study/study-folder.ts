@@ -17,7 +17,9 @@ interface StudyIdentity {
  */
 export async function openStudyFolder(directory: string, plan: StudyPlan, mustExist: boolean): Promise<void> {
   const path = join(directory, 'study.json');
-  const wanted: StudyIdentity = { config: plan.config, facts: plan.facts };
+  // how weights are held decides no figure
+  const models = plan.config.models.map(({ weights: _, ...model }) => model);
+  const wanted: StudyIdentity = { config: { ...plan.config, models }, facts: plan.facts };
   const text = await readFile(path, 'utf8').catch(() => null);
   if (text === null) {
     if (mustExist)

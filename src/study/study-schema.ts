@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { MAPPED_FIELDS } from '../data/rows.ts';
+import { WEIGHT_STORAGES, type WeightStorage } from '../model/load-weights.ts';
 import type { CellOverride, CellPattern } from './cell-rules.ts';
 import type { SelectorConfig, StudyConfig } from './config.ts';
 import {
@@ -53,7 +54,7 @@ const overrideSchema = mapping('an override', {
 export interface RawStudy {
   readonly name: string;
   readonly demo: boolean;
-  readonly models: readonly { readonly name?: string | undefined; readonly path: string }[];
+  readonly models: readonly { readonly name?: string | undefined; readonly path: string; readonly weights?: WeightStorage | undefined }[];
   readonly pool: StudyConfig['pool'];
   readonly encoder?: string | undefined;
   readonly normal?: { readonly file?: string | undefined; readonly generate?: number | undefined } | undefined;
@@ -96,7 +97,13 @@ export const studySchema: z.ZodType<RawStudy> = mapping('a study', {
     'models',
     shorthand(
       'path',
-      mapping('a model', { name: text('a label').optional(), path: text('a model folder (or demo:model, or hf:owner/name)') }),
+      mapping('a model', {
+        name: text('a label').optional(),
+        path: text('a model folder (or demo:model, or hf:owner/name)'),
+        weights: word(WEIGHT_STORAGES)
+          .describe('float32 (default), or stored: 16-bit weights stay as the files hold them; the same results in about half the memory')
+          .optional(),
+      }),
     ),
   ).describe(
     'Model folders in Hugging Face layout, relative to this file, or hf:owner/name[@revision] of the Hub; demo:model is the one of the package',

@@ -149,4 +149,40 @@ describe('a study of every method', () => {
     expect(repairBytes['dapt+lora']).toBeLessThan(repairBytes['whole-weights'] as number);
     expect(estimate.seconds?.total).toBeGreaterThan(0);
   });
+
+  it('holds 16-bit weights as stored where a model says so, with the same results in the same folder', async () => {
+    using small = await LanguageModel.load(at('model'), { backend: 'cpu' });
+    await small.save(at('model16'), { dtype: 'BF16' });
+    await copyFile(join(DEMO, 'model', 'tokenizer.json'), at('model16/tokenizer.json'));
+    const study = (weights: string) => `name: held
+models: { path: model16${weights} }
+pool: { files: pool.jsonl, validation: 16 }
+selectors: [random]
+repairs: [{ method: irepair, lora: 2 }, irepair]
+evaluation: { lastWord: { file: demo:last-word.jsonl, limit: 8 } }
+`;
+    const run = async (file: string, text: string, folder: string) => {
+      await writeFile(at(file), text);
+      const held = await openStudy(at(file));
+      const executor = new EngineExecutor(held.inputs, { directory: at(folder), backend: 'cpu', threads: 2 });
+      try {
+        const { results: cells, computed } = await runPlannedStudy(held.plan, executor, { directory: at(folder) });
+        const [model] = (await estimateStudy(held.inputs, held.plan.cells, { calibration: false, backend: 'cpu' })).models;
+        return { cells, computed, repairBytes: model?.repairBytes ?? {}, memoryBytes: model?.memoryBytes ?? 0 };
+      } finally {
+        executor.dispose();
+      }
+    };
+    const wide = await run('wide.yaml', study(''), 'wide');
+    const held = await run('held.yaml', study(', weights: stored'), 'held');
+    expect(held.cells.map((c) => [c.key, c.figures])).toEqual(wide.cells.map((c) => [c.key, c.figures]));
+    expect(held.repairBytes['irepair+lora']).toBeLessThan(wide.repairBytes['irepair+lora'] as number);
+    expect(held.memoryBytes).toBeLessThan(wide.memoryBytes);
+    // it decides no figure, so that a folder may go on with it
+    expect((await run('held.yaml', study(', weights: stored'), 'wide')).computed).toBe(0);
+    await writeFile(at('typo.yaml'), study(', weights: stred'));
+    await expect(openStudy(at('typo.yaml'))).rejects.toThrow(
+      /typo\.yaml:2:\d+: models\[0\]\.weights: expected one of float32, stored.*Did you mean "stored"/,
+    );
+  });
 });
