@@ -39,6 +39,9 @@ export function defaultBeta(budget: number, n: number): number {
  * The published code widens the maximum by 1.0001, which fails for maxima <= 0; the last stratum is closed instead.
  *
  * `paper`: five fixed toxicity bins, floor(budget / 5) each, no redistribution and no removal.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, quotas } = await selectIndices(ccs({ score: 'given', beta: 0.1 }), { n: 1000, budget: { count: 200 }, features: { scores } });
  */
 export function ccs<S extends DifficultyScore = 'toxicity'>(options: CcsOptions<S> = {}): Selector<FeatureOf<S>> {
   const preset = options.preset ?? 'principled';

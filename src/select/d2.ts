@@ -37,6 +37,9 @@ export interface D2Options<S extends DifficultyScore = 'el2n'> {
  *
  * `paper`: the published code in its graph mode `sum` and sampling mode `absolute`: exp(-d) instead of exp(-d^2) forward, and neighbours
  * lose all of u_k whatever their distance.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices } = await selectIndices(d2({ score: 'given', neighbours: 5 }), { n, budget: { fraction: 0.3 }, features: { embeddings, scores } });
  */
 export function d2<S extends DifficultyScore = 'el2n'>(options: D2Options<S> = {}): Selector<'embeddings' | FeatureOf<S>> {
   const preset = options.preset ?? 'principled';

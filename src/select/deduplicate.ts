@@ -16,6 +16,9 @@ export interface DeduplicateOptions {
  * Removal of near-duplicates: of every group (the connected components of cosine >= threshold) the record of lowest index is kept; the
  * kept records come in pool order, as many as the budget allows. After SemDeDup (Abbas et al. 2023, section 3), which looks for pairs
  * within k-means clusters only and keeps the record farthest from the centroid; here all pairs are looked at.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, clusters } = await selectIndices(deduplicate({ threshold: 0.9 }), { n, budget: { count: n }, features: { embeddings } });
  */
 export function deduplicate(options: DeduplicateOptions = {}): Selector<'embeddings'> {
   const { threshold = 0.95, fill = false } = options;

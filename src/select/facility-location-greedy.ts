@@ -30,6 +30,7 @@ export interface FacilityLocationGreedyResult {
  * Lazy greedy (Minoux 1978) of the facility location function: the same order as the plain greedy, ties to the lowest index.
  * @param x n x d, finite
  * @throws MendsetError `invalid-argument`, `non-finite` (with row and column), `aborted`
+ * @example const { order, gains } = await facilityLocationGreedy(matrix(data, 1000, 50), { budget: 100 });
  */
 export async function facilityLocationGreedy(x: Matrix, options: FacilityLocationGreedyOptions): Promise<FacilityLocationGreedyResult> {
   const { budget, metric = 'cosine' } = options;

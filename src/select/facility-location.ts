@@ -20,6 +20,9 @@ export interface FacilityLocationOptions {
  * chosen one. Exact lazy greedy (Minoux 1978), within 1 - 1/e of the best choice (Nemhauser, Wolsey and Fisher 1978). The objective is
  * `FacilityLocationSelection` of apricot (Schreiber et al., JMLR 2020) and `facility location` of DeepCore's submodular selection; ties go
  * to the lowest index, where apricot leaves them to its heap.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, gains } = await selectIndices(facilityLocation({ space: 'pca' }), { n, budget: { count: 100 }, features: { embeddings } });
  */
 export function facilityLocation(options: FacilityLocationOptions = {}): Selector<'embeddings'> {
   const { metric = 'cosine', space = 'raw', components = 50 } = options;

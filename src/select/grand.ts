@@ -21,6 +21,9 @@ export interface GrandOptions<S extends DifficultyScore = 'gradientNorm'> {
  * GraNd: the records with the largest expected gradient norm (Paul et al., Deep Learning on a Data Diet, 2021), or another difficulty score.
  *
  * `paper`: chooses half of the scored records whatever the budget and skips records whose score failed.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices } = await selectIndices(grand({ score: 'given' }), { n: 5, budget: { count: 2 }, features: { scores: Float64Array.of(3, 7, 7, 1, 9) } }); // 4 1
  */
 export function grand<S extends DifficultyScore = 'gradientNorm'>(options: GrandOptions<S> = {}): Selector<FeatureOf<S>> {
   const preset = options.preset ?? 'principled';

@@ -27,6 +27,8 @@ export interface HerdingOptions {
  * minus the pick, so that the mean of the chosen follows the mean of all. Without replacement, fp64, ties to the lowest index.
  *
  * `paper`: DeepCore's `Herding`, whose argmax takes the record *farthest* from w instead of the nearest.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example const { indices } = await selectIndices(herding({ space: 'pca' }), { n, budget: { count: 100 }, features: { embeddings } });
  */
 export function herding(options: HerdingOptions = {}): Selector<'embeddings'> {
   const { preset = 'principled', rule = 'inner-product', space = 'raw', components = 50 } = options;

@@ -40,6 +40,7 @@ export interface KCenterGreedyResult {
  * Exact farthest-first traversal (Gonzalez 1985), lowest index on ties. Memory is one number per row.
  * @param x n x d, finite
  * @throws MendsetError `invalid-argument`, `non-finite` (with row and column), `aborted`
+ * @example const { order, coverages } = await kCenterGreedy(matrix(data, 1000, 50), { k: 100, first: 0 });
  */
 export async function kCenterGreedy(x: Matrix, options: KCenterGreedyOptions): Promise<KCenterGreedyResult> {
   const { k, warmStart, excludeTaken = true, nearest = false, metric = 'euclidean' } = options;

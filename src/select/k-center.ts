@@ -29,6 +29,9 @@ export const PAPER_REDUCTION_SEED = 42;
  * K-Center greedy: every next record is the one farthest from those chosen (Sener and Savarese 2018).
  *
  * `paper`: chooses floor(n / 2) records whatever the budget and does not exclude chosen ones, so index 0 repeats once all distances are 0.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, radii, coverage } = await selectIndices(kCenter({ first: 'farthest-from-mean' }), { n, budget: { count: 100 }, features: { embeddings } });
  */
 export function kCenter(options: KCenterOptions = {}): Selector<'embeddings'> {
   const { preset = 'principled', first = 'random', metric = 'euclidean', space = 'pca', components = 50 } = options;

@@ -31,6 +31,9 @@ export interface ModerateOptions<B extends ModerateBy = 'cluster'> {
  *
  * `paper`: the published code, which takes coordinate-wise medians as centres and the ranks round(n (1 - r) / 2) to round(n (1 + r) / 2)
  * (to even) of the distances for a budget of r n: one record more or less than the budget may come out.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices } = await selectIndices(moderate({ by: 'group' }), { n, budget: { fraction: 0.5 }, features: { embeddings, groups } });
  */
 export function moderate<B extends ModerateBy = 'cluster'>(options: ModerateOptions<B> = {}): Selector<ModerateFeature<B>> {
   const { preset = 'principled', clusters = 10, components = 50, restarts = 4 } = options;

@@ -28,6 +28,7 @@ const FIRST_NEIGHBOURS = 8;
  * looked at again with longer lists. Rows of zeros are near nothing.
  * @param x n x d, finite
  * @throws MendsetError `invalid-argument`, `non-finite` (with row and column), `aborted`
+ * @example const { kept, representatives } = await nearDuplicates(matrix(data, 1000, 50), { threshold: 0.9 });
  */
 export async function nearDuplicates(x: Matrix, options: NearDuplicatesOptions = {}): Promise<NearDuplicatesResult> {
   const { threshold = 0.95 } = options;

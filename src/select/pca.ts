@@ -29,9 +29,11 @@ export interface PcaResult {
 }
 
 /**
- * Exact principal component analysis: covariance and eigenvectors in fp64.
+ * Principal component analysis by the covariance (products of 128 rows in fp32, their sums and the eigenvectors in fp64), or by a randomised
+ * subspace where there are few rows for the columns. Deterministic: the same bits for any number of threads.
  * @param x n x d, finite
  * @throws MendsetError `invalid-argument`, `non-finite` (with row and column), `aborted`
+ * @example const { projected, variances } = await pca(matrix(data, 1000, 384), { components: 50 });
  */
 export async function pca(x: Matrix, options: PcaOptions = {}): Promise<PcaResult> {
   const components = options.components ?? 50;

@@ -49,6 +49,9 @@ export interface SapsOptions {
  * Order: clusters by descending size, within one by descending distance.
  *
  * `paper`: mini-batch k-means seeded with 42, equal quotas that are never redistributed, `mix` that may repeat records of small clusters.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, clusters, quotas } = await selectIndices(saps({ boundaryRatio: 0.5 }), { n, budget: { fraction: 0.5 }, features: { embeddings } });
  */
 export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
   const preset = options.preset ?? 'principled';

@@ -32,6 +32,9 @@ export interface StratifiedOptions<B extends StratifiedBy = 'cluster'> {
  * remainders). Order: strata by ascending number, then draw order.
  *
  * `paper`: the ablation of arXiv 2510.20428, max(1, floor(budget size / n)) from each stratum, so that the count may miss the budget.
+ * @throws MendsetError `invalid-argument` for an option out of its range, at once
+ * @example
+ * const { indices, quotas } = await selectIndices(stratified({ by: 'group' }), { n, budget: { count: 100 }, features: { groups } });
  */
 export function stratified<B extends StratifiedBy = 'cluster'>(options: StratifiedOptions<B> = {}): Selector<StratifiedFeature<B>> {
   const { preset = 'principled', allocation = 'proportional', clusters = 10, components = 50, restarts = 4 } = options;
