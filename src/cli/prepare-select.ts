@@ -76,7 +76,10 @@ export async function prepareSelect({ options, shared, signal, progress }: Comma
     readable && paths.embeddings !== undefined
       ? await options.attempt(() => readEmbeddings(paths.embeddings as string, { signal, memoryLimit, workBytes }))
       : undefined;
-  const groups = readable && paths.groups !== undefined ? await options.attempt(() => readNpyIds(paths.groups as string)) : undefined;
+  const groups =
+    readable && paths.groups !== undefined
+      ? await options.attempt(() => readNpyIds(paths.groups as string, { negative: true }))
+      : undefined;
   const scores = readable && paths.scores !== undefined ? await options.attempt(() => readNpyVector(paths.scores as string)) : undefined;
 
   if (paths.pool.length === 0 && paths.embeddings === undefined && paths.scores === undefined && paths.groups === undefined) {

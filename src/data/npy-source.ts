@@ -12,7 +12,10 @@ export async function npySource(file: FileHandle, path: string): Promise<Embeddi
   const { dtype, shape, offset } = await readNpyHeader(file, path);
   const format = FORMATS[dtype];
   if (format === undefined || shape.length < 1 || shape.length > 2) {
-    throw new MendsetError('invalid-data', `Expected a matrix of floats in '${path}' but found shape (${shape.join(', ')}) of '${dtype}'.`);
+    throw new MendsetError(
+      'invalid-data',
+      `Expected a matrix of floats in '${path}' but found shape (${shape.join(', ')}) of '${dtype}'; save array.reshape(n, -1).astype('float32').`,
+    );
   }
   const [rows = 0, columns = 1] = shape;
   const bytes = rows * columns * Number(dtype.slice(2));

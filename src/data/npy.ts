@@ -68,7 +68,10 @@ export async function readNpyMatrix(path: string, options: { readonly finite?: b
   const { dtype, shape, data } = await readNpy(path);
   const [rows = 0, columns = 1] = shape;
   if (shape.length < 1 || shape.length > 2 || !(data instanceof Float32Array || data instanceof Float64Array)) {
-    throw new MendsetError('invalid-data', `Expected a matrix of floats in '${path}' but found shape (${shape.join(', ')}) of '${dtype}'.`);
+    throw new MendsetError(
+      'invalid-data',
+      `Expected a matrix of floats in '${path}' but found shape (${shape.join(', ')}) of '${dtype}'; save array.reshape(n, -1).astype('float32').`,
+    );
   }
   if (rows === 0 || columns === 0) {
     throw new MendsetError('invalid-data', `Expected at least one row and one column in '${path}' but found shape (${shape.join(', ')}).`);
@@ -90,22 +93,32 @@ export async function readNpyVector(path: string, options: { readonly finite?: b
   if (shape.length !== 1 && !(shape.length === 2 && shape[1] === 1)) {
     throw new MendsetError(
       'invalid-data',
-      `Expected one number per record, shape (n,), in '${path}' but found shape (${shape.join(', ')}).`,
+      `Expected one number per record, shape (n,), in '${path}' but found shape (${shape.join(', ')}); save the column that is meant.`,
     );
   }
   const values = data instanceof BigInt64Array ? Float64Array.from(data, Number) : Float64Array.from(data);
-  if (options.finite !== false) requireFinite(values, 1, path);
+  if (options.finite !== false) {
+    const at = values.findIndex((value) => !Number.isFinite(value));
+    if (at >= 0)
+      throw new MendsetError(
+        'non-finite',
+        `Expected a finite number for every record in '${path}' but record ${at} has ${values[at]}: fix it, or leave that record out.`,
+      );
+  }
   return values;
 }
 
 /**
- * Reads token ids (or other non-negative integers below 2^31) of any shape, in C order.
+ * Reads token ids (or other non-negative integers below 2^31; with `negative` all of 32 bits) of any shape, in C order.
  *
  * @throws MendsetError `not-found`, `io`, `corrupt`, `unsupported`, `invalid-data` (floats or negative numbers)
  * @example
  * const { ids } = await readNpyIds('tokens.npy');
  */
-export async function readNpyIds(path: string): Promise<{ readonly ids: Int32Array; readonly shape: readonly number[] }> {
+export async function readNpyIds(
+  path: string,
+  options: { readonly negative?: boolean } = {},
+): Promise<{ readonly ids: Int32Array; readonly shape: readonly number[] }> {
   const { dtype, shape, data } = await readNpy(path);
   if (data instanceof Float32Array || data instanceof Float64Array || dtype === '|b1') {
     throw new MendsetError('invalid-data', `Expected integers in '${path}' but found '${dtype}'; save them as int32 or int64.`);
@@ -113,8 +126,11 @@ export async function readNpyIds(path: string): Promise<{ readonly ids: Int32Arr
   const ids = new Int32Array(data.length);
   for (let i = 0; i < data.length; i++) {
     const id = Number(data[i]);
-    if (id < 0 || id > 0x7fffffff)
-      throw new MendsetError('invalid-data', `Expected ids from 0 to 2147483647 in '${path}' but entry ${i} is ${id}.`);
+    if (id < (options.negative ? -0x80000000 : 0) || id > 0x7fffffff)
+      throw new MendsetError(
+        'invalid-data',
+        `Expected ${options.negative ? 'integers of 32 bits' : 'ids from 0 to 2147483647'} in '${path}' but entry ${i} is ${data[i]}.`,
+      );
     ids[i] = id;
   }
   return { ids, shape };
@@ -236,7 +252,7 @@ function requireFinite(values: Float32Array | Float64Array, columns: number, pat
   if (at < 0) return;
   throw new MendsetError(
     'non-finite',
-    `Expected finite numbers in '${path}' but row ${Math.floor(at / columns)}, column ${at % columns} is ${values[at]}.`,
+    `Expected finite numbers in '${path}' but row ${Math.floor(at / columns)}, column ${at % columns} is ${values[at]}: fix or drop that record.`,
   );
 }
 

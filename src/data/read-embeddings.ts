@@ -205,6 +205,6 @@ function requireFinite(values: Float32Array, firstRow: number, columns: number, 
   if (at < 0) return;
   throw new MendsetError(
     'non-finite',
-    `Expected finite numbers in ${name} but row ${firstRow + Math.floor(at / columns)}, column ${at % columns} is ${values[at]}.`,
+    `Expected finite numbers in ${name} but row ${firstRow + Math.floor(at / columns)}, column ${at % columns} is ${values[at]}: fix or drop that record.`,
   );
 }

@@ -41,8 +41,16 @@ export async function clusterEmbeddings(
     points,
     grouped,
     work: { reduction: pcaWork(n, d, points.columns), clustering: kMeansWork(n, points.columns, k, passes) },
-    warnings: reduced.totalVariance === 0 ? ['All embeddings are equal: there is one cluster in effect.'] : [],
+    warnings: [
+      ...fewerClusters(clusters, n),
+      ...(reduced.totalVariance === 0 ? ['All embeddings are equal: there is one cluster in effect.'] : []),
+    ],
   };
+}
+
+/** What to say where there are more clusters than records. */
+export function fewerClusters(clusters: number, n: number): string[] {
+  return clusters > n ? [`${clusters} clusters were asked for; the ${n} records are a cluster each.`] : [];
 }
 
 /** Bytes of {@link clusterEmbeddings} beside its input. */

@@ -2,7 +2,7 @@ import type { Matrix } from '../core/matrix.ts';
 import { PythonRandom, RandomStream, STREAM_IDS } from '../core/random.ts';
 import { Turns } from '../core/turns.ts';
 import { mixOfCluster, paperMixOfCluster } from './cluster-choice.ts';
-import { clusterBytes } from './cluster-embeddings.ts';
+import { clusterBytes, fewerClusters } from './cluster-embeddings.ts';
 import { defineSelector, requireInteger, requireNumber, requireOneOf } from './define-selector.ts';
 import { engineReport } from './engine.ts';
 import { PAPER_REDUCTION_SEED } from './k-center.ts';
@@ -75,7 +75,7 @@ export function saps(options: SapsOptions = {}): Selector<'embeddings'> {
     workBytes: (n, d) =>
       32 * n + clusterBytes(n, d, { clusters, components }) + (mode === 'density' ? neighbourBytes(n, Math.min(components, d), 4) : 0),
     async choose({ n, budget, seed, features: { embeddings } }, runOptions, timed) {
-      const warnings: string[] = [];
+      const warnings = fewerClusters(clusters, n);
       const reduced = await timed('reduction', () => pca(embeddings, { ...runOptions, components }));
       if (reduced.totalVariance === 0) warnings.push('All embeddings are equal: every distance is 0 and the order is by index.');
       const points = reduced.projected;

@@ -45,6 +45,17 @@ describe('select on features alone', () => {
     expect(JSON.parse(parquet.stdout)).toMatchObject({ n: 7, method: 'herding' });
     const groups = await cli([...base, '--method', 'stratified', '--groups', at('groups.npy')]);
     expect(JSON.parse(groups.stdout)).toMatchObject({ quotas: [1, 1, 1], parameters: { by: 'group' } });
+    await writeNpy(
+      at('negative.npy'),
+      Int32Array.from({ length: 40 }, (_, i) => -(i % 2)),
+    );
+    const negative = await cli([...base, '--method', 'stratified', '--groups', at('negative.npy')]);
+    expect(JSON.parse(negative.stdout)).toMatchObject({ quotas: [2, 1] });
+    const crowded = await cli([...base, '--method', 'saps', '--embeddings', at('x.npy'), '--clusters', '99']);
+    expect(JSON.parse(crowded.stdout)).toMatchObject({ warnings: ['99 clusters were asked for; the 40 records are a cluster each.'] });
+    expect(errors(await cli([...base, '--method', 'saps', '--embeddings', at('groups.npy')]))[0]).toMatch(
+      /Expected a matrix of floats .* shape \(40\) of '<i4'; save array\.reshape\(n, -1\)\.astype\('float32'\)/,
+    );
     const small = await cli([...base, '--method', 'facility-location', '--embeddings', at('x.npy'), '--memory-limit', '10kB']);
     expect(small.code).toBe(2);
     expect(errors(small)[0]).toMatch(/x\.npy to fit into 9\.8 KiB \(the memory limit\) but it needs about 16\.0 MiB/);
