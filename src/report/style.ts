@@ -64,7 +64,7 @@ dt{font-weight:600;margin-top:.7rem}
 dd{margin:0;max-width:46rem}
 footer{color:var(--dim);font-size:.9rem;padding-bottom:3rem;margin-top:2.5rem}
 code{font-size:.9em;overflow-wrap:anywhere}
-@media (max-width:640px){tbody th,thead th:first-child{position:sticky;left:0;background:var(--panel);box-shadow:inset -1px 0 var(--line)}body{font-size:15px}main,header,footer{padding:0 .9rem}header{padding-top:1.2rem}h1{font-size:1.4rem}th,td{padding:.3rem .5rem}}
+@media (max-width:640px){tbody th,thead th:first-child{position:sticky;left:0;background:var(--panel);box-shadow:inset -1px -1px var(--line)}tbody th{white-space:normal;min-width:min(8.5rem,42vw);max-width:42vw}body{font-size:15px}main,header,footer{padding:0 .9rem}header{padding-top:1.2rem}h1{font-size:1.4rem}th,td{padding:.3rem .5rem}}
 @media print{:root{color-scheme:light;--bg:#fff;--fg:#000;--dim:#444;--line:#bbb;--panel:#fff}body{font-size:10.5pt}main,header,footer{max-width:none;padding:0}nav,button.csv,.skip{display:none}.maps{grid-template-columns:repeat(3,1fr)}.map{break-inside:avoid}.scroll{overflow:visible}
 .scroll svg{min-width:0;max-width:100%}table{font-size:8.5pt}th,td{padding:.15rem .3rem}figure,tr,table{break-inside:avoid}table:has(tbody tr:nth-child(13)){break-inside:auto}details.print::details-content{content-visibility:visible;height:auto}details.print{border:0;padding:0}details.print>summary{list-style:none}h2,h3{break-after:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 `;
