@@ -109,6 +109,10 @@ function make(name) {
   return { directory, made };
 }
 
+/** Every normal text that is held back costs a pass of the original model: a few do here. */
+const normal = join(base, 'normal.jsonl');
+writeFileSync(normal, readFileSync(join(demo, 'normal.jsonl'), 'utf8').split('\n').slice(0, 16).join('\n'));
+
 const weightBytes = (directory) =>
   readdirSync(directory)
     .filter((file) => file.endsWith('.safetensors'))
@@ -130,7 +134,7 @@ for (const name of shapes) {
   const repaired = join(base, `${name}-repaired`);
   rmSync(repaired, { recursive: true, force: true });
   const repairArguments = ['repair', '--model', directory, '--data', join(demo, 'pool.jsonl'), '--method', 'irepair', '--kl', '1'];
-  repairArguments.push('--normal', join(demo, 'normal.jsonl'), '--steps', '1', '--validation', '4');
+  repairArguments.push('--normal', normal, '--steps', '1', '--validation', '4');
   const planned = program(...repairArguments, '--dry-run');
   const repair = program(...repairArguments, '--out', repaired);
   const saved = weightBytes(repaired);
