@@ -1,9 +1,9 @@
-// npm run bench -- checkpoints [--shapes gpt2-xl,gpt-neo-1.3b,pythia-2.8b] [--dtype F32|BF16] [--folder DIR] [--rounds 3] [--out FILE.json]
+// npm run bench -- checkpoints [--shapes gpt2-xl,gpt-neo-1.3b,pythia-2.8b] [--dtype F32|BF16] [--weights stored] [--folder DIR] [--rounds 3] [--out FILE.json]
 // Checkpoints of the published shapes with random weights: time and memory of loading, scoring a batch, one IRepair + KL step through the
 // program and saving, beside the time that reading the files takes and the memory that `--dry-run` says. Every piece is a process of its own.
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir, totalmem } from 'node:os';
+import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { engineInfo } from '../dist/index.js';
@@ -44,6 +44,7 @@ const { values } = parseArgs({
   options: {
     shapes: { type: 'string', default: 'gpt2-xl,gpt-neo-1.3b,pythia-2.8b' },
     dtype: { type: 'string', default: 'F32' },
+    weights: { type: 'string', default: 'float32' },
     folder: { type: 'string' },
     rounds: { type: 'string', default: '3' },
     out: { type: 'string' },
@@ -60,6 +61,7 @@ if (values.help) {
       'npm run bench -- checkpoints [options]',
       `  --shapes <names>   comma-separated: ${Object.keys(SHAPES).join(', ')} (default gpt2-xl,gpt-neo-1.3b,pythia-2.8b)`,
       '  --dtype <name>     F32 (default), F16 or BF16: how the files store the weights',
+      '  --weights <name>   float32 (default), or stored: 16-bit weights stay so in memory',
       '  --folder <dir>     where the checkpoints are written and left, for another run (default: a temporary folder, removed)',
       '  --rounds <n>       times that reading and loading are measured, interleaved (default 3)',
       '  --out <file.json>  the result',
@@ -71,6 +73,7 @@ const shapes = values.shapes.split(',');
 const unknown = shapes.find((name) => !(name in SHAPES));
 if (unknown !== undefined) refuse(`Expected --shapes out of ${Object.keys(SHAPES).join(', ')} but received "${unknown}".`);
 if (!['F32', 'F16', 'BF16'].includes(values.dtype)) refuse(`Expected --dtype F32, F16 or BF16 but received "${values.dtype}".`);
+if (!['float32', 'stored'].includes(values.weights)) refuse(`Expected --weights float32 or stored but received "${values.weights}".`);
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) refuse(`Expected a whole number of at least 1 for --rounds but received "${values.rounds}".`);
 
@@ -126,7 +129,7 @@ for (const name of shapes) {
   const uses = [];
   for (let round = 0; round < rounds; round++) {
     console.error(`${name}: loading and scoring, ${round + 1} of ${rounds}`);
-    const use = part('use', '--folder', directory);
+    const use = part('use', '--folder', directory, '--weights', values.weights);
     if (use.failed) throw new Error(use.failed);
     uses.push(use);
   }
@@ -134,15 +137,17 @@ for (const name of shapes) {
   const repaired = join(base, `${name}-repaired`);
   rmSync(repaired, { recursive: true, force: true });
   const repairArguments = ['repair', '--model', directory, '--data', join(demo, 'pool.jsonl'), '--method', 'irepair', '--kl', '1'];
-  repairArguments.push('--normal', normal, '--steps', '1', '--validation', '4');
+  repairArguments.push('--normal', normal, '--steps', '1', '--validation', '4', '--weights', values.weights);
   const planned = program(...repairArguments, '--dry-run');
-  const repair = program(...repairArguments, '--out', repaired);
-  const saved = weightBytes(repaired);
+  const fits = planned.result.memory.peak + GIB / 2 < freemem();
+  const repair = fits ? program(...repairArguments, '--out', repaired) : null;
+  const saved = fits ? weightBytes(repaired) : null;
   rmSync(repaired, { recursive: true, force: true });
   const of = (key) => median(uses.map((use) => use[key]));
   rows.push({
     shape: name,
     dtype: values.dtype,
+    weights: values.weights,
     parameters: uses[0].parameters,
     fileBytes: weightBytes(directory),
     savedBytes: saved,
@@ -157,17 +162,20 @@ for (const name of shapes) {
     scorePeakBytes: Math.max(...uses.map((use) => use.scorePeakBytes)),
     nodeBytes: uses[0].nodeBytes,
     repairForecastBytes: planned.result.memory.peak,
-    repairPeakBytes: repair.peakBytes,
-    repairSeconds: repair.seconds,
+    freeBytes: freemem(),
+    repairPeakBytes: repair?.peakBytes ?? null,
+    repairSeconds: repair?.seconds ?? null,
     repairTokens: planned.result.tokens,
   });
   const r = rows.at(-1);
   console.log(
     [
-      `${name} ${values.dtype}: ${(r.parameters / 1e9).toFixed(2)} G parameters, ${gib(r.fileBytes)} GiB of files`,
+      `${name} ${values.dtype}, held as ${values.weights}: ${(r.parameters / 1e9).toFixed(2)} G parameters, ${gib(r.fileBytes)} GiB of files`,
       `  reading ${r.readSeconds.toFixed(1)} s, loading ${r.loadSeconds.toFixed(1)} s, peak ${gib(r.loadPeakBytes)} GiB`,
       `  scoring ${r.scoreTokens} tokens ${r.scoreSeconds.toFixed(2)} s, forecast ${gib(r.scoreForecastBytes)} GiB, process ${gib(r.scorePeakBytes)} GiB`,
-      `  IRepair + KL step, ${r.repairTokens} tokens, and saving ${r.repairSeconds.toFixed(1)} s, dry run ${gib(r.repairForecastBytes)} GiB, process ${gib(r.repairPeakBytes)} GiB`,
+      repair
+        ? `  IRepair + KL step, ${r.repairTokens} tokens, and saving ${repair.seconds.toFixed(1)} s, dry run ${gib(r.repairForecastBytes)} GiB, process ${gib(repair.peakBytes)} GiB`
+        : `  IRepair + KL step: not run, the dry run says ${gib(r.repairForecastBytes)} GiB and ${gib(r.freeBytes)} GiB are free`,
     ].join('\n'),
   );
 }

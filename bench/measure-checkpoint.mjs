@@ -1,6 +1,6 @@
 // One piece of the checkpoint benchmark in a process of its own; prints one JSON line.
 //   node bench/measure-checkpoint.mjs make --config JSON --dtype F32 --folder DIR
-//   node bench/measure-checkpoint.mjs use --folder DIR
+//   node bench/measure-checkpoint.mjs use --folder DIR --weights float32|stored
 import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -8,7 +8,7 @@ import { batchOfLengths, forecastMemory, LanguageModel } from '../dist/index.js'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: Object.fromEntries(['config', 'dtype', 'folder'].map((name) => [name, { type: 'string' }])),
+  options: Object.fromEntries(['config', 'dtype', 'folder', 'weights'].map((name) => [name, { type: 'string' }])),
 });
 const peakBytes = () => process.resourceUsage().maxRSS * 1024;
 const seconds = async (work) => {
@@ -45,7 +45,7 @@ async function use() {
   const readSeconds = await seconds(readFiles);
   let model;
   const loadSeconds = await seconds(async () => {
-    model = await LanguageModel.load(values.folder, { backend: 'cpu' });
+    model = await LanguageModel.load(values.folder, { backend: 'cpu', weights: values.weights });
   });
   const loadPeakBytes = peakBytes();
   const lengths = [128, 128, 128, 128];

@@ -53,53 +53,63 @@ bool all_finite(const std::vector<uint16_t>& values, int32_t type) {
   return finite;
 }
 
+// Elements that are read at a time: bounds what loading holds beside the model, and how long an abort waits.
+constexpr int64_t kPiece = int64_t{1} << 22;
+
 class LoadModelTask : public Task {
  public:
   LoadModelTask(std::shared_ptr<Model> model, CheckpointFiles files, std::shared_ptr<Model>* out)
-      : model_(std::move(model)), files_(std::move(files)), out_(out) {}
+      : model_(std::move(model)), files_(std::move(files)), out_(out) {
+    for (const TensorInfo& info : model_->tensors()) total_ += info.count;
+  }
 
   Status step(Deadline deadline) override {
-    if (next_ == 0) MS_TRY(model_->allocate());
+    if (done_ == 0) MS_TRY(model_->allocate());
     do {
-      MS_TRY(load(next_));
-      ++next_;
+      MS_TRY(load_piece());
     } while (next_ < model_->tensors().size() && !deadline.passed());
     if (next_ == model_->tensors().size()) {
       *out_ = std::move(model_);
       files_ = CheckpointFiles();
-      total_ = next_;
       finished_ = true;
     }
     return {};
   }
 
-  Progress progress() const override {
-    const double total = static_cast<double>(finished_ ? total_ : model_->tensors().size());
-    return {static_cast<double>(next_), total, finished_};
-  }
+  Progress progress() const override { return {static_cast<double>(done_), static_cast<double>(total_), finished_}; }
 
  private:
-  Status load(size_t index) {
-    const TensorInfo& info = model_->tensors()[index];
+  // Tensors whose rows are put into another order are read whole.
+  Status load_piece() {
+    const TensorInfo& info = model_->tensors()[next_];
     const CheckpointFiles::Place place = files_.places().at(info.name);
-    const int tensor = static_cast<int>(index);
+    const int tensor = static_cast<int>(next_);
+    const int64_t count = model_->is_reordered(tensor) ? info.count : std::min(kPiece, info.count - first_);
+    const StoredTensor piece = SafetensorsFile::part(*place.tensor, first_, count);
     const int32_t type = model_->type(tensor);
     const bool wide = type == MS_TYPE_F32;
     if (wide) {
-      values_.resize(static_cast<size_t>(info.count));
-      MS_TRY(place.file->read(*place.tensor, values_.data()));
+      values_.resize(static_cast<size_t>(count));
+      MS_TRY(place.file->read(piece, values_.data()));
     } else {
-      const std::string_view bytes = place.file->bytes(*place.tensor);
-      narrow_.resize(static_cast<size_t>(info.count));
+      const std::string_view bytes = place.file->bytes(piece);
+      narrow_.resize(static_cast<size_t>(count));
       std::memcpy(narrow_.data(), bytes.data(), bytes.size());
     }
     if (!(wide ? all_finite(values_) : all_finite(narrow_, type))) {
       return failure(Code::corrupt, "Tensor %s of %s holds values that are not finite.", info.name.c_str(),
                      place.file->path().c_str());
     }
-    place.file->release(*place.tensor);
+    place.file->release(piece);
     wide ? model_->to_backend_order(tensor, values_.data()) : model_->to_backend_order(tensor, narrow_.data());
-    return model_->write(tensor, wide ? static_cast<const void*>(values_.data()) : narrow_.data());
+    MS_TRY(model_->write(tensor, first_, count, wide ? static_cast<const void*>(values_.data()) : narrow_.data()));
+    first_ += count;
+    done_ += count;
+    if (first_ == info.count) {
+      first_ = 0;
+      ++next_;
+    }
+    return {};
   }
 
   std::shared_ptr<Model> model_;
@@ -107,7 +117,9 @@ class LoadModelTask : public Task {
   std::shared_ptr<Model>* out_;
   std::vector<float> values_;
   std::vector<uint16_t> narrow_;
-  size_t next_ = 0, total_ = 0;
+  size_t next_ = 0;               // tensor
+  int64_t first_ = 0;             // element of it
+  int64_t done_ = 0, total_ = 0;  // elements
   bool finished_ = false;
 };
 
@@ -183,10 +195,10 @@ Status lay_out(const std::shared_ptr<Backend>& backend, const std::string& direc
   std::shared_ptr<Model> model = Model::create(backend, std::move(architecture), std::move(config), prefix);
   MS_TRY(check_tensors(*model, files, prefix));
   model->stored_dtype = files.places().at(model->tensors()[0].name).tensor->dtype;
+  for (const TensorInfo& info : model->tensors()) model->stored_dtypes.push_back(files.places().at(info.name).tensor->dtype);
   if (as_stored) {
     std::vector<int32_t> types;
-    for (const TensorInfo& info : model->tensors()) {
-      const std::string& dtype = files.places().at(info.name).tensor->dtype;
+    for (const std::string& dtype : model->stored_dtypes) {
       types.push_back(dtype == "BF16" ? MS_TYPE_BF16 : dtype == "F16" ? MS_TYPE_F16 : MS_TYPE_F32);
     }
     MS_TRY(model->hold_narrow(types));

@@ -41,8 +41,14 @@ class SaveModelTask : public Task {
   }
 
  private:
-  std::string dtype_of(size_t tensor) const { return dtype_ == "held" ? type_name(model_->type(static_cast<int>(tensor))) : dtype_; }
-  int64_t bytes_of(size_t tensor) const { return model_->tensors()[tensor].count * static_cast<int64_t>(element_bytes(dtype_of(tensor))); }
+  std::string dtype_of(size_t tensor) const {
+    if (dtype_ == "held") return type_name(model_->type(static_cast<int>(tensor)));
+    if (dtype_ != "source") return dtype_;
+    return model_->stored_dtypes.empty() ? model_->stored_dtype : model_->stored_dtypes[tensor];
+  }
+  int64_t bytes_of(size_t tensor) const {
+    return model_->tensors()[tensor].count * static_cast<int64_t>(element_bytes(dtype_of(tensor)));
+  }
 
   std::string shard_name(size_t shard) const {
     if (first_.size() == 1) return "model.safetensors";
@@ -71,7 +77,10 @@ class SaveModelTask : public Task {
 
   Status write_last() {
     MS_TRY(write_text_file(directory_ + "/config.json",
-                           config_to_save(model_->config(), model_->architecture(), dtype_ == "held" ? model_->stored_dtype : dtype_).write(2) + "\n"));
+                           config_to_save(model_->config(), model_->architecture(),
+                                          dtype_ == "held" || dtype_ == "source" ? model_->stored_dtype : dtype_)
+                                   .write(2) +
+                               "\n"));
     const std::string index = directory_ + "/model.safetensors.index.json";
     if (first_.size() == 1) return remove_file(index);  // an older save's index would name shards that are no longer meant
     Json map = Json::object();
@@ -104,8 +113,9 @@ class SaveModelTask : public Task {
 Status save_model_task(const std::shared_ptr<Model>& model, const std::string& directory, const std::string& dtype,
                        int64_t shard_bytes, std::unique_ptr<Task>* task) {
   MS_TRY(check_language_model(model->architecture()));
-  if (dtype != "F32" && dtype != "F16" && dtype != "BF16" && dtype != "held")
-    return failure(Code::invalid_argument, "Weights are saved as F32, F16, BF16 or as they are held, got \"%.40s\".", dtype.c_str());
+  if (dtype != "F32" && dtype != "F16" && dtype != "BF16" && dtype != "held" && dtype != "source")
+    return failure(Code::invalid_argument,
+                   "Weights are saved as F32, F16, BF16, as they are held or as in their source, got \"%.40s\".", dtype.c_str());
   if (shard_bytes < 0)
     return failure(Code::invalid_argument, "shard_bytes must be 0 (one file) or more, got %lld.",
                    static_cast<long long>(shard_bytes));

@@ -114,7 +114,8 @@ class Model {
   Status put_back(const std::vector<GroupMemory>& kept);
   Status take(Model& from);
   // One tensor between host and backend, in the backend's order: written as type(tensor), while loading and into wide groups only; read as fp32.
-  Status write(int tensor, const void* values) const;
+  Status write(int tensor, const void* values) const { return write(tensor, 0, tensors_[static_cast<size_t>(tensor)].count, values); }
+  Status write(int tensor, int64_t first, int64_t count, const void* values) const;  // elements [first, first + count)
   Status read(int tensor, float* values) const;
   int find(const std::string& name) const;  // -1 when there is none
 
@@ -136,7 +137,8 @@ class Model {
   void end_lease();
   int64_t idle_arena_bytes() const;
 
-  std::string stored_dtype = "F32";
+  std::string stored_dtype = "F32";         // of the first tensor, the token embedding
+  std::vector<std::string> stored_dtypes;  // of every tensor in its file; empty for fresh models
 
  private:
   void lay_out(const std::string& prefix);

@@ -161,6 +161,11 @@ const StoredTensor* SafetensorsFile::find(std::string_view name) const {
   return found == by_name_.end() ? nullptr : &tensors_[found->second];
 }
 
+StoredTensor SafetensorsFile::part(const StoredTensor& tensor, int64_t first, int64_t count) {
+  const uint64_t width = element_bytes(tensor.dtype), begin = tensor.begin + static_cast<uint64_t>(first) * width;
+  return {tensor.name, tensor.dtype, {count}, count, begin, begin + static_cast<uint64_t>(count) * width};
+}
+
 std::string_view SafetensorsFile::bytes(const StoredTensor& tensor) const {
   return file_.bytes().substr(static_cast<size_t>(data_begin_ + tensor.begin), static_cast<size_t>(tensor.end - tensor.begin));
 }

@@ -34,6 +34,8 @@ class SafetensorsFile {
   const std::vector<StoredTensor>& tensors() const { return tensors_; }  // ascending by place in the file
   const StoredTensor* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // Elements [first, first + count) of a tensor, as a tensor of one dimension.
+  static StoredTensor part(const StoredTensor& tensor, int64_t first, int64_t count);
   // Row-major little-endian elements, possibly unaligned, valid as long as this object.
   std::string_view bytes(const StoredTensor& tensor) const;
   // A tensor that has been used up need not stay in memory; it can still be read.

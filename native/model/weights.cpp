@@ -224,10 +224,11 @@ Status Model::copy_group(size_t group, const GroupMemory& from, const GroupMemor
       backend_->table().copy(backend_->context(), base(to), base(from), static_cast<size_t>(group_bytes(group, from.narrow))), "copy");
 }
 
-Status Model::write(int tensor, const void* values) const {
+Status Model::write(int tensor, int64_t first, int64_t count, const void* values) const {
   const GroupMemory held = memory(group_of(tensor));
-  const size_t bytes = static_cast<size_t>(tensors_[static_cast<size_t>(tensor)].count) * element_size(type(tensor));
-  return held.buffer->upload(values, bytes, held.begin + offset_in_group(tensor, held.narrow));
+  const size_t width = element_size(type(tensor));
+  return held.buffer->upload(values, static_cast<size_t>(count) * width,
+                             held.begin + offset_in_group(tensor, held.narrow) + static_cast<size_t>(first) * width);
 }
 
 Status Model::read(int tensor, float* values) const {
@@ -258,6 +259,7 @@ Status Model::copy(std::shared_ptr<Model>* out) const {
   copy->types_ = types_;
   copy->narrow_offsets_ = narrow_offsets_;
   copy->stored_dtype = stored_dtype;
+  copy->stored_dtypes = stored_dtypes;
   copy->memory_.resize(groups_.size());
   MS_TRY(copy->allocate_rotary());
   MS_TRY(keep(&copy->memory_));

@@ -28,7 +28,7 @@ const CARRIED_FILES = [
 const DEFAULT_SHARD_BYTES = 5_000_000_000;
 
 export interface SaveOptions extends RunOptions {
-  /** Default: the element type that the model was read in, F32 for fresh ones. `held`: every tensor as it is in memory, so exactly. */
+  /** Default: of each tensor the element type that it was read in, F32 for fresh ones. `held`: every tensor as it is in memory, so exactly. */
   readonly dtype?: 'F32' | 'F16' | 'BF16' | 'held';
   readonly shardBytes?: number;
 }
@@ -57,7 +57,7 @@ export async function saveCheckpoint(
     await mkdir(partial, { recursive: true });
     await removeRemains(target);
     const task = callNative(() =>
-      addon().saveModelTask(handle, partial, options.dtype ?? sourceDtype(handle), options.shardBytes ?? DEFAULT_SHARD_BYTES),
+      addon().saveModelTask(handle, partial, options.dtype ?? 'source', options.shardBytes ?? DEFAULT_SHARD_BYTES),
     );
     await runTask(task, 'save model', { signal: options.signal, onProgress: options.onProgress });
     if (sourceDirectory !== null) await carryFiles(resolve(sourceDirectory), partial);
@@ -81,11 +81,6 @@ export async function saveCheckpoint(
       },
     );
   }
-}
-
-function sourceDtype(handle: NativeModel): 'F32' | 'F16' | 'BF16' {
-  const { storedDtype } = handle.summary();
-  return storedDtype === 'F16' || storedDtype === 'BF16' ? storedDtype : 'F32';
 }
 
 /** What a checkpoint consists of, beside its weights, and the records that mendset's programs write beside it. */

@@ -259,7 +259,7 @@ export interface NativeBinding {
   /** asStored: 16-bit weights stay so */
   loadModelTask(directory: string, backend: string, threads: number, asStored: boolean): NativeTask & { result(): NativeModel };
   createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;
-  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16' | 'held', shardBytes: number): NativeTask;
+  saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16' | 'held' | 'source', shardBytes: number): NativeTask;
   scoreTask(model: NativeModel, batch: PackedBatch, outputs: NativeScoreOutputs): NativeTask;
   /** squares: [samples, tensors] */
   gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;

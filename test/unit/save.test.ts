@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LanguageModel } from '../../src/model/language-model.ts';
 import { saveCheckpoint } from '../../src/model/save.ts';
 import { tinyConfig } from '../byte-tokenizer.ts';
+import { readRawTensors, writeRawTensors } from '../safetensors.ts';
 
 let folder: string;
 let model: LanguageModel;
@@ -35,6 +36,37 @@ describe('saveCheckpoint', () => {
     expect(await readdir(target)).toContain('model.safetensors.index.json');
     using stored = await LanguageModel.load(target, { backend: 'cpu' });
     expect(stored.summary.parameters).toBe(model.summary.parameters);
+  });
+  it('keeps the element type of every tensor', async () => {
+    const [wide, narrow, again] = ['wide', 'narrow', 'again'].map((name) => join(folder, name)) as [string, string, string];
+    await saveCheckpoint(model.handle, null, wide);
+    await saveCheckpoint(model.handle, null, narrow, { dtype: 'BF16' });
+    const norms = await readRawTensors(join(wide, 'model.safetensors'));
+    const mixed = new Map(
+      Array.from(await readRawTensors(join(narrow, 'model.safetensors')), ([name, tensor]) => [
+        name,
+        name.includes('ln_') ? (norms.get(name) as typeof tensor) : tensor,
+      ]),
+    );
+    expect(new Set(Array.from(mixed.values(), ({ dtype }) => dtype))).toEqual(new Set(['BF16', 'F32']));
+    await writeRawTensors(join(narrow, 'model.safetensors'), mixed);
+    for (const weights of ['float32', 'stored'] as const) {
+      using stored = await LanguageModel.load(narrow, { backend: 'cpu', weights });
+      await stored.save(again);
+      expect(await readRawTensors(join(again, 'model.safetensors'))).toEqual(mixed);
+    }
+  });
+  it('reads tensors larger than a piece', async () => {
+    using large = LanguageModel.create(tinyConfig({ vocab_size: 140_000, n_layer: 1 }), { seed: 2, backend: 'cpu' });
+    const [first, second] = [join(folder, 'first'), join(folder, 'second')];
+    for (const dtype of ['F32', 'F16'] as const) {
+      await large.save(first, { dtype });
+      for (const weights of ['float32', 'stored'] as const) {
+        using stored = await LanguageModel.load(first, { backend: 'cpu', weights });
+        await stored.save(second);
+        expect((await readFile(join(second, 'model.safetensors'))).equals(await readFile(join(first, 'model.safetensors')))).toBe(true);
+      }
+    }
   });
   it('replaces an earlier checkpoint, and nothing else', async () => {
     const target = join(folder, 'target');
