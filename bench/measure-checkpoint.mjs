@@ -53,7 +53,7 @@ async function use() {
     ids: Int32Array.from({ length }, (_, i) => (row * 131 + i * 37) % 4000),
     mask: new Uint8Array(length).fill(1, 1),
   }));
-  const forecast = await forecastMemory(values.folder, { kind: 'score', batch: batchOfLengths(lengths) });
+  const forecast = await forecastMemory(values.folder, { kind: 'score', batch: batchOfLengths(lengths) }, { weights: values.weights });
   const scoreSeconds = await seconds(() => model.score(sequences));
   return {
     parameters: model.summary.parameters,

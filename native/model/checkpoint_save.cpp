@@ -1,4 +1,5 @@
 // Saving a checkpoint folder that Hugging Face transformers loads: weights first, config.json, the index of shards last.
+#include <algorithm>
 #include <cstdio>
 
 #include "model/json.h"
@@ -9,6 +10,9 @@
 namespace mendset {
 
 namespace {
+
+// Elements that are written at a time: bounds what saving holds beside the model, and how long an abort waits.
+constexpr int64_t kPiece = int64_t{1} << 22;
 
 class SaveModelTask : public Task {
  public:
@@ -29,8 +33,12 @@ class SaveModelTask : public Task {
 
   Status step(Deadline deadline) override {
     do {
-      MS_TRY(next_ < model_->tensors().size() ? write_one() : write_last());
-      ++next_;
+      if (next_ < model_->tensors().size()) {
+        MS_TRY(write_piece());
+      } else {
+        MS_TRY(write_last());
+        ++next_;
+      }
     } while (!progress().finished && !deadline.passed());
     return {};
   }
@@ -57,9 +65,10 @@ class SaveModelTask : public Task {
     return name;
   }
 
-  Status write_one() {
+  // Tensors whose rows are put into another order are written whole.
+  Status write_piece() {
     const size_t shard = shard_of_[next_];
-    if (next_ == first_[shard]) {
+    if (next_ == first_[shard] && done_ == 0) {
       std::vector<TensorToWrite> declared;
       for (size_t i = next_; i < shard_of_.size() && shard_of_[i] == shard; ++i) {
         const TensorInfo& info = model_->tensors()[i];
@@ -68,11 +77,17 @@ class SaveModelTask : public Task {
       MS_TRY(SafetensorsWriter::create(directory_ + "/" + shard_name(shard), declared, {}, &writer_));
     }
     const TensorInfo& info = model_->tensors()[next_];
-    values_.resize(static_cast<size_t>(info.count));
-    MS_TRY(read_tensor(*model_, info.name, values_));
-    MS_TRY(writer_.append(values_.data()));
-    if (next_ + 1 == shard_of_.size() || shard_of_[next_ + 1] != shard) MS_TRY(writer_.finish());
-    return {};
+    const int tensor = static_cast<int>(next_);
+    const int64_t count = model_->is_reordered(tensor) ? info.count : std::min(kPiece, info.count - done_);
+    values_.resize(static_cast<size_t>(count));
+    MS_TRY(model_->read(tensor, done_, count, values_.data()));
+    model_->to_stored_order(tensor, values_.data());
+    MS_TRY(writer_.append(values_.data(), static_cast<size_t>(count)));
+    done_ += count;
+    if (done_ < info.count) return {};
+    done_ = 0;
+    ++next_;
+    return next_ == shard_of_.size() || shard_of_[next_] != shard ? writer_.finish() : Status();
   }
 
   Status write_last() {
@@ -105,7 +120,8 @@ class SaveModelTask : public Task {
   std::vector<size_t> shard_of_, first_;  // shard of each tensor, first tensor of each shard
   SafetensorsWriter writer_;
   std::vector<float> values_;
-  size_t next_ = 0;
+  size_t next_ = 0;   // tensor
+  int64_t done_ = 0;  // elements of it
 };
 
 }  // namespace

@@ -28,7 +28,7 @@ struct BlockMap {
   NormMap norm1, norm2;
   std::array<LinearMap, 3> qkv;  // side by side in the [rows, qkv width] buffer
   int qkv_count = 0;
-  NormMap q_norm, k_norm;        // of each head
+  NormMap q_norm, k_norm;  // of each head
   LinearMap attention_out, mlp_in, mlp_out;
   LinearMap mlp_up;  // beside mlp_in when the MLP is gated
 };
@@ -53,8 +53,8 @@ struct TensorGroup {
   int64_t begin, end;  // element range in the buffer, multiples of 16
 };
 
-// Where a group's numbers lie: in fp32 throughout, or narrow, which is as the checkpoint stores them: weights of linear maps and the token
-// embedding in 16 bits, the rest in fp32. A narrow group is never written to, so copies and snapshots share it.
+// Where a group's numbers lie: in fp32 throughout, or narrow, which is as the checkpoint stores them: weights of linear maps and
+// the token embedding in 16 bits, the rest in fp32. A narrow group is never written to, so copies and snapshots share it.
 struct GroupMemory {
   std::shared_ptr<Buffer> buffer;  // null before allocation
   size_t begin = 0;                // bytes
@@ -66,8 +66,8 @@ class Model {
   // Lays out the tensors; no weight memory yet, so that a checkpoint can be compared with the layout first.
   static std::shared_ptr<Model> create(const std::shared_ptr<Backend>& backend, Architecture architecture, Json config,
                                        const std::string& prefix);
-  // Before `allocate`: how the tensors are stored (MS_TYPE_*); groups with 16-bit weights are held narrow. Fails where the backend
-  // cannot read them.
+  // Before `allocate`: how the tensors are stored (MS_TYPE_*); groups with 16-bit weights are held narrow. Fails where the
+  // backend cannot read them.
   Status hold_narrow(const std::vector<int32_t>& stored_types);
   // Of these tensors alone 16 bits are kept.
   bool may_be_narrow(int tensor) const;
@@ -95,28 +95,34 @@ class Model {
   bool allocated() const;
   // [rotary_dims / 2] on the backend
   const double* rotary_frequencies() const { return rotary_.as<double>(); }
-  // Before `allocate` addresses that nothing may touch: enough to plan passes and forecast their memory. Those of a group change when it is
-  // widened.
+  // Before `allocate` addresses that nothing may touch: enough to plan passes and forecast their memory. Those of a group change
+  // when it is widened.
   const void* matrix(int tensor) const { return place(tensor); }
-  int32_t type(int tensor) const;                                                                        // MS_TYPE_* of matrix(tensor)
-  float* weight(int tensor) const { return tensor < 0 ? nullptr : static_cast<float*>(place(tensor)); }  // of a tensor held in fp32
-  float* group_data(size_t group) const { return reinterpret_cast<float*>(base(memory(group))); }        // [begin, end) of a wide group
+  int32_t type(int tensor) const;  // MS_TYPE_* of matrix(tensor)
+  float* weight(int tensor) const {
+    return tensor < 0 ? nullptr : static_cast<float*>(place(tensor));
+  }                                                                                                // of a tensor held in fp32
+  float* group_data(size_t group) const { return reinterpret_cast<float*>(base(memory(group))); }  // [begin, end) of a wide group
   bool is_narrow(size_t group) const { return memory(group).narrow; }
   int64_t group_bytes(size_t group, bool narrow) const;
   int64_t bytes() const;  // of all weights, as they are held now
   // Of the weights that may be narrow, MS_TYPE_F32 when all groups began in fp32.
   int32_t stored_type() const;
-  // Holds a group in fp32 from now on, with the same values. Tasks keep the old memory until they end; not the caller itself, whose leases
-  // are `own_leases`: it uses no address of the group from before.
+  // Holds a group in fp32 from now on, with the same values. Tasks keep the old memory until they end; not the caller itself,
+  // whose leases are `own_leases`: it uses no address of the group from before.
   Status widen(size_t group, int own_leases);
   // The weights as they are now, and back; `kept` may hold an earlier state, whose memory is used again.
   Status keep(std::vector<GroupMemory>* kept) const;
   Status put_back(const std::vector<GroupMemory>& kept);
   Status take(Model& from);
-  // One tensor between host and backend, in the backend's order: written as type(tensor), while loading and into wide groups only; read as fp32.
-  Status write(int tensor, const void* values) const { return write(tensor, 0, tensors_[static_cast<size_t>(tensor)].count, values); }
+  // One tensor between host and backend, in the backend's order: written as type(tensor), while loading and into wide groups
+  // only; read as fp32.
+  Status write(int tensor, const void* values) const {
+    return write(tensor, 0, tensors_[static_cast<size_t>(tensor)].count, values);
+  }
   Status write(int tensor, int64_t first, int64_t count, const void* values) const;  // elements [first, first + count)
-  Status read(int tensor, float* values) const;
+  Status read(int tensor, float* values) const { return read(tensor, 0, tensors_[static_cast<size_t>(tensor)].count, values); }
+  Status read(int tensor, int64_t first, int64_t count, float* values) const;
   int find(const std::string& name) const;  // -1 when there is none
 
   // Converts between the checkpoint's order of rows and the one held on the backend (they differ for QkvStorage::per_head only).
@@ -137,7 +143,7 @@ class Model {
   void end_lease();
   int64_t idle_arena_bytes() const;
 
-  std::string stored_dtype = "F32";         // of the first tensor, the token embedding
+  std::string stored_dtype = "F32";        // of the first tensor, the token embedding
   std::vector<std::string> stored_dtypes;  // of every tensor in its file; empty for fresh models
 
  private:
@@ -200,7 +206,8 @@ class WeightsLease {
 // An arena that returns to its model, for one task.
 class ArenaLease {
  public:
-  explicit ArenaLease(std::shared_ptr<Model> model) : model_(std::move(model)), weights_(model_), arena_(model_->borrow_arena()) {}
+  explicit ArenaLease(std::shared_ptr<Model> model)
+      : model_(std::move(model)), weights_(model_), arena_(model_->borrow_arena()) {}
   ~ArenaLease() { model_->give_back_arena(std::move(arena_)); }
   ArenaLease(const ArenaLease&) = delete;
   ArenaLease& operator=(const ArenaLease&) = delete;

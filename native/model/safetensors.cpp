@@ -190,6 +190,14 @@ Status SafetensorsFile::read(const StoredTensor& tensor, float* out) const {
   return {};
 }
 
+namespace {
+size_t elements(const TensorToWrite& tensor) {
+  size_t count = 1;
+  for (const int64_t dimension : tensor.shape) count *= static_cast<size_t>(dimension);
+  return count;
+}
+}  // namespace
+
 Status SafetensorsWriter::create(const std::string& path, const std::vector<TensorToWrite>& tensors,
                                  std::map<std::string, std::string> metadata, SafetensorsWriter* out) {
   metadata.insert({"format", "pt"});  // readers before transformers 4.57 refuse files without it
@@ -223,10 +231,15 @@ Status SafetensorsWriter::create(const std::string& path, const std::vector<Tens
   return {};
 }
 
-Status SafetensorsWriter::append(const float* values) {
-  const TensorToWrite& tensor = tensors_[next_++];
-  size_t count = 1;
-  for (const int64_t dimension : tensor.shape) count *= static_cast<size_t>(dimension);
+Status SafetensorsWriter::append(const float* values) { return append(values, elements(tensors_[next_])); }
+
+Status SafetensorsWriter::append(const float* values, size_t count) {
+  const TensorToWrite& tensor = tensors_[next_];
+  written_ += count;
+  if (written_ == elements(tensor)) {
+    ++next_;
+    written_ = 0;
+  }
   if (tensor.dtype == "F32") return file_.write(values, count * 4);
   narrow_.resize(count);
   const bool half = tensor.dtype == "F16";

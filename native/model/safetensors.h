@@ -71,12 +71,14 @@ class SafetensorsWriter {
                        std::map<std::string, std::string> metadata, SafetensorsWriter* out);
   // fp32 values of the next tensor, stored as F32, F16 or BF16 as declared.
   Status append(const float* values);
+  // The next `count` of its values; the tensor ends with its last one.
+  Status append(const float* values, size_t count);
   Status finish();
 
  private:
   AtomicFile file_;
   std::vector<TensorToWrite> tensors_;
-  size_t next_ = 0;
+  size_t next_ = 0, written_ = 0;  // tensor, elements of it
   std::vector<uint16_t> narrow_;
 };
 

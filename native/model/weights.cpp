@@ -33,7 +33,8 @@ Status Model::hold_narrow(const std::vector<int32_t>& stored_types) {
     for (size_t t = groups_[g].first; t < groups_[g].last; ++t) {
       const int32_t type = may_be_narrow(static_cast<int>(t)) ? stored_types[t] : static_cast<int32_t>(MS_TYPE_F32);
       if ((backend_->table().weight_types >> type & 1) == 0) {
-        return failure(Code::unsupported, "The backend '%s' holds weights in fp32 alone; load the model without keeping 16-bit weights as stored.",
+        return failure(Code::unsupported,
+                       "The backend '%s' holds weights in fp32 alone; load the model without keeping 16-bit weights as stored.",
                        backend_->name());
       }
       types_[t] = type;
@@ -49,7 +50,8 @@ int64_t Model::group_bytes(size_t group, bool narrow) const {
   const TensorGroup& range = groups_[group];
   if (!narrow) return (range.end - range.begin) * static_cast<int64_t>(sizeof(float));
   size_t bytes = 0;
-  for (size_t t = range.first; t < range.last; ++t) bytes += round_up(static_cast<size_t>(tensors_[t].count) * element_size(types_[t]));
+  for (size_t t = range.first; t < range.last; ++t)
+    bytes += round_up(static_cast<size_t>(tensors_[t].count) * element_size(types_[t]));
   return static_cast<int64_t>(bytes);
 }
 
@@ -92,7 +94,8 @@ Status Model::allocate_groups(std::vector<GroupMemory>* out) const {
   if (stored_type() == MS_TYPE_F32) {  // one range, so that it is copied and freed as one
     auto buffer = std::make_shared<Buffer>();
     MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(elements_) * sizeof(float), buffer.get()));
-    for (size_t g = 0; g < groups_.size(); ++g) (*out)[g] = {buffer, static_cast<size_t>(groups_[g].begin) * sizeof(float), false};
+    for (size_t g = 0; g < groups_.size(); ++g)
+      (*out)[g] = {buffer, static_cast<size_t>(groups_[g].begin) * sizeof(float), false};
     return {};
   }
   for (size_t g = 0; g < groups_.size(); ++g) MS_TRY(allocate_group(g, is_narrow(g), &(*out)[g]));
@@ -148,7 +151,8 @@ Status Model::widen(size_t group, int own_leases) {
   std::vector<float> values;
   for (size_t t = groups_[group].first; t < groups_[group].last; ++t) {
     const int tensor = static_cast<int>(t);
-    const size_t count = static_cast<size_t>(tensors_[t].count), from = offset_in_group(tensor, true), to = offset_in_group(tensor, false);
+    const size_t count = static_cast<size_t>(tensors_[t].count), from = offset_in_group(tensor, true),
+                 to = offset_in_group(tensor, false);
     for (size_t done = 0; done < count; done += kPiece) {
       const size_t piece = std::min(kPiece, count - done);
       values.resize(piece);
@@ -157,7 +161,8 @@ Status Model::widen(size_t group, int own_leases) {
       } else {
         bits.resize(piece);
         MS_TRY(narrow.buffer->download(bits.data(), piece * sizeof(uint16_t), narrow.begin + from + done * sizeof(uint16_t)));
-        for (size_t i = 0; i < piece; ++i) values[i] = types_[t] == MS_TYPE_BF16 ? float_from_bfloat16(bits[i]) : float_from_float16(bits[i]);
+        for (size_t i = 0; i < piece; ++i)
+          values[i] = types_[t] == MS_TYPE_BF16 ? float_from_bfloat16(bits[i]) : float_from_float16(bits[i]);
       }
       MS_TRY(wide.buffer->upload(values.data(), piece * sizeof(float), to + done * sizeof(float)));
     }
@@ -221,7 +226,8 @@ Status Model::take(Model& from) {
 
 Status Model::copy_group(size_t group, const GroupMemory& from, const GroupMemory& to) const {
   return backend_->check(
-      backend_->table().copy(backend_->context(), base(to), base(from), static_cast<size_t>(group_bytes(group, from.narrow))), "copy");
+      backend_->table().copy(backend_->context(), base(to), base(from), static_cast<size_t>(group_bytes(group, from.narrow))),
+      "copy");
 }
 
 Status Model::write(int tensor, int64_t first, int64_t count, const void* values) const {
@@ -231,17 +237,18 @@ Status Model::write(int tensor, int64_t first, int64_t count, const void* values
                              held.begin + offset_in_group(tensor, held.narrow) + static_cast<size_t>(first) * width);
 }
 
-Status Model::read(int tensor, float* values) const {
-  const size_t t = static_cast<size_t>(tensor), count = static_cast<size_t>(tensors_[t].count);
+Status Model::read(int tensor, int64_t first, int64_t wanted, float* values) const {
+  const size_t count = static_cast<size_t>(wanted);
   const GroupMemory held = memory(group_of(tensor));
-  const size_t at = held.begin + offset_in_group(tensor, held.narrow);
-  const int32_t type = held.narrow ? types_[t] : static_cast<int32_t>(MS_TYPE_F32);
+  const int32_t type = held.narrow ? types_[static_cast<size_t>(tensor)] : static_cast<int32_t>(MS_TYPE_F32);
+  const size_t at = held.begin + offset_in_group(tensor, held.narrow) + static_cast<size_t>(first) * element_size(type);
   if (type == MS_TYPE_F32) return held.buffer->download(values, count * sizeof(float), at);
   std::vector<uint16_t> bits(std::min(kPiece, count));
   for (size_t done = 0; done < count; done += kPiece) {
     const size_t piece = std::min(kPiece, count - done);
     MS_TRY(held.buffer->download(bits.data(), piece * sizeof(uint16_t), at + done * sizeof(uint16_t)));
-    for (size_t i = 0; i < piece; ++i) values[done + i] = type == MS_TYPE_BF16 ? float_from_bfloat16(bits[i]) : float_from_float16(bits[i]);
+    for (size_t i = 0; i < piece; ++i)
+      values[done + i] = type == MS_TYPE_BF16 ? float_from_bfloat16(bits[i]) : float_from_float16(bits[i]);
   }
   return {};
 }

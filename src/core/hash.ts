@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 
 import { MendsetError } from './errors.ts';
 import { fileError } from './files.ts';
@@ -13,13 +13,21 @@ export function sha256Hex(content: string | Uint8Array | Iterable<string | Uint8
   return hash.digest('hex');
 }
 
-/** SHA-256 of a file's bytes, read as a stream. Rejects with `not-found`, `io`, or `aborted`. */
+/** SHA-256 of a file's bytes, read through one buffer of 1 MiB. Rejects with `not-found`, `io`, or `aborted`. */
 export async function sha256File(path: string, signal?: AbortSignal): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20 })) {
-      throwIfAborted(signal);
-      hash.update(chunk as Uint8Array);
+    const file = await open(path);
+    try {
+      const buffer = new Uint8Array(1 << 20);
+      for (;;) {
+        throwIfAborted(signal);
+        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        if (bytesRead === 0) break;
+        hash.update(buffer.subarray(0, bytesRead));
+      }
+    } finally {
+      await file.close();
     }
   } catch (error) {
     throw fileError(error, path, 'read');
