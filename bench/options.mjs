@@ -67,6 +67,20 @@ export const BENCHMARKS = {
       out: out('lm.json'),
     },
   },
+  'matrix-products': {
+    file: 'matrix-products.mjs',
+    words: 'the products of linear maps beside PyTorch, OpenBLAS and BLIS on the same shapes, interleaved',
+    options: {
+      python,
+      rounds: rounds('3'),
+      threads,
+      filter: { kind: 'text', value: 'TEXT', default: 'linear_', words: 'only operations whose name holds it' },
+      blis: { kind: 'text', value: 'FILE', words: 'the library of BLIS, where the system does not find it' },
+      isa: { kind: 'names', value: 'ISA', of: ['avx2'], words: 'limits all of them' },
+      native,
+      out: out('matrix-products.json'),
+    },
+  },
   peers: {
     file: 'peers.mjs',
     words: 'ours, scikit-learn, faiss, numpy and PyTorch on the same files, interleaved',

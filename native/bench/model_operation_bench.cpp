@@ -155,6 +155,7 @@ void operations(const Bench& bench) {
   linear(bench, 512, 768, 3072, MS_LAYOUT_OUT_IN);
   linear(bench, 256, 768, 50257, MS_LAYOUT_OUT_IN);
   linear(bench, 128, 192, 768, MS_LAYOUT_IN_OUT);
+  linear(bench, 128, 192, 4096, MS_LAYOUT_OUT_IN);
   linear(bench, 16, 768, 3072, MS_LAYOUT_IN_OUT);
   linear(bench, 1, 768, 3072, MS_LAYOUT_IN_OUT);
   token_loss(bench, 256, 50257);
