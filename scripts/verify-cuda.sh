@@ -62,7 +62,7 @@ if command -v compute-sanitizer > /dev/null; then
   # the golden models use every kernel of the language model at small sizes
   step memcheck 60 compute-sanitizer --tool memcheck --error-exitcode 1 "$build/model_golden_test" "$library"
   step racecheck 90 compute-sanitizer --tool racecheck --error-exitcode 1 "$build/model_golden_test" "$library"
-  step memcheck-k-center 40 compute-sanitizer --tool memcheck --error-exitcode 1 "$build/k_center_test" "$library"
+  step memcheck-k-center 60 compute-sanitizer --tool memcheck --error-exitcode 1 "$build/k_center_test" "$library"
 else
   row memcheck "not run" "compute-sanitizer is not on the PATH"
 fi
