@@ -123,6 +123,26 @@ void few_columns() {
   }
 }
 
+// Passes without bounds, which integers may decide: labels of fp64 sums, with duplicates and an outlying centroid among the centroids.
+void unpruned_equals_plain() {
+  for (const Kind kind : kKinds) {
+    for (const auto& [d, k] : {std::pair<int64_t, int64_t>{67, 37}, {128, 33}}) {
+      constexpr int64_t n = 700;
+      const std::vector<float> data = rows_of(kind, n, d, static_cast<uint64_t>(d) + static_cast<uint64_t>(kind));
+      std::vector<double> start;
+      for (int64_t j = 0; j < k; ++j) {
+        const int64_t row = j % 9 == 8 ? (j - 1) * 17 : j * 17;
+        for (int64_t p = 0; p < d; ++p) start.push_back(static_cast<double>(data[static_cast<size_t>(row * d + p)]) * (j == 5 ? 30 : 1));
+      }
+      KMeansOptions options{k, 3, 1, 0};
+      options.prune = options.want_second = false;
+      KMeansResult plain, got;
+      if (!run("plain", 1, 1e30, {data.data(), n, d}, options, start.data(), &plain)) continue;
+      CHECK(run("cpu", 2, 1e30, {data.data(), n, d}, options, start.data(), &got) && same_bits(got.labels, plain.labels) && same_bits(got.centroids, plain.centroids));
+    }
+  }
+}
+
 // Clusters that share centroids, and a few rows far out whose centroids run from pass to pass: most distances are spared to the end.
 void runners() {
   constexpr int64_t n = 20000, d = 64, k = 64, far = 40;
@@ -224,6 +244,7 @@ void spherical() {
 int main() {
   pruned_equals_unpruned();
   few_columns();
+  unpruned_equals_plain();
   runners();
   near_ties();
   refills();
