@@ -14,7 +14,6 @@
 #include "cpu/cpu_operations.h"
 #include "cpu/kernels.h"
 #include "cpu/partition.h"
-#include "cpu/quantised_products.h"
 
 namespace mendset {
 namespace {
@@ -25,7 +24,6 @@ constexpr int64_t kBoundedRows = 1024;  // of a task: rows that the bounds leave
 constexpr int64_t kMostNear = 16;
 constexpr int64_t kMostChoices = kMostNear + 17;  // of a row that the bounds do not settle: its own, kept ones and runners
 constexpr int64_t kMostEntries = kMostNear + 2;  // the nearest, kMostNear others, and the next, which bounds the rest
-constexpr int64_t kMostUnsure = 8;               // one row in so many of the first panel: more are not worth trying integers for
 constexpr double kWider = 1 + 1e-9;              // covers the rounding of the fp64 bounds themselves
 constexpr double kLongest = 4e18;                // fp32 products of longer rows and centroids could overflow
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -67,8 +65,8 @@ class Bounded {
  public:
   Bounded(Context& context, const ms_nearest_bounded_args& args)
       : context_(context), gemm_(context.kernels.gemm), selection_(context.kernels.selection), args_(args), kept_(args.upper != nullptr), m_(kept_ ? args.m : 0),
-        entries_(kept_ ? m_ + 2 : 3), depth_(args.r + 1), centre_panels_(blocks_of(args.k, gemm_.rows)), gamma_(gamma(args.d + 6)), underflow_(static_cast<double>(4 * args.d + 64) * 0x1p-149), rounding_(std::sqrt(static_cast<double>(args.d)) * 0x1p-148),
-        fp64_error_(static_cast<double>(args.d + 16) * 0x1p-52), products_(context, args.x, args.n, args.centres, args.k, args.d), quantised_(context, products_.plan(), args.x, args.squares, args.n, args.centres, args.c_norms, args.k, args.d) {
+        entries_(kept_ ? m_ + 2 : 2), depth_(args.r + 1), centre_panels_(blocks_of(args.k, gemm_.rows)), gamma_(gamma(args.d + 6)), underflow_(static_cast<double>(4 * args.d + 64) * 0x1p-149), rounding_(std::sqrt(static_cast<double>(args.d)) * 0x1p-148),
+        fp64_error_(static_cast<double>(args.d + 16) * 0x1p-52), products_(context, args.x, args.n, args.centres, args.k, args.d) {
     ScratchPlan& plan = products_.plan();
     const int64_t threads = context.pool.threads();
     active_at_ = plan.add<int32_t>(kBoundedRows * threads);
@@ -91,7 +89,7 @@ class Bounded {
       });
       full_ += args_.n * args_.k;
     } else if (!kept_ || (args_.known == 0 && args_.r == 0)) {
-      compare_all_rows();
+      products_.run([&](int64_t row, int64_t used, int) { return Sink(*this, row, used, nullptr); });
       full_ += args_.n * args_.k;
     } else {
       products_.pack_centres();
@@ -107,30 +105,6 @@ class Bounded {
   }
 
  private:
-  // The first panel shows whether integers tell the nearest apart; nothing else depends on it.
-  void compare_all_rows() {
-    const int64_t columns = gemm_.columns, rest = args_.n - columns;
-    if (kept_ || !quantised_.worthwhile() || rest <= columns) {  // bounds that are kept had better be tight
-      products_.run([&](int64_t row, int64_t used, int) { return Sink(*this, row, used, nullptr); });
-      return;
-    }
-    quantised_.pack_centres(products_.scratch());
-    QuantisedSink probe(*this, 0, columns);
-    quantised_.multiply(0, columns, 0, probe);
-    if (probe.unsure > columns / kMostUnsure) {
-      products_.run([&](int64_t row, int64_t used, int) { return Sink(*this, row, used, nullptr); });
-      return;
-    }
-    const int64_t panels = blocks_of(rest, columns), task_panels = std::max<int64_t>(1, kRowsPerTask / columns);
-    run_tasks(context_, blocks_of(panels, task_panels), rest * args_.k * args_.d, [&](int64_t task, int worker) {
-      for (int64_t panel = task * task_panels; panel < std::min(panels, (task + 1) * task_panels); ++panel) {
-        const int64_t row = (panel + 1) * columns, used = std::min(columns, args_.n - row);
-        QuantisedSink sink(*this, row, used);
-        quantised_.multiply(row, used, worker, sink);
-      }
-    });
-  }
-
   // The least values of a panel of rows against all centroids. index: of the rows, null when they follow each other.
   struct Sink {
     Sink(Bounded& bounded, int64_t first_row, int64_t rows_used, const int32_t* rows) : owner(bounded), first(first_row), used(rows_used), index(rows) {
@@ -184,48 +158,12 @@ class Bounded {
           least.label[least.count++] = label[entry * width + w];
         }
         const bool all = least.count == owner.args_.k;
-        owner.settle(row, least, all ? kInfinity64 : static_cast<double>(least.value[least.count - 1]), owner.error(row));
+        owner.settle(row, least, all ? kInfinity64 : static_cast<double>(least.value[least.count - 1]));
       }
     }
     Bounded& owner;
     const int64_t first, used;
     const int32_t* index;
-    alignas(64) float value[kMostEntries * kMostColumns];
-    alignas(64) int32_t label[kMostEntries * kMostColumns];
-  };
-
-  // The same from quantised products: values err by more, so that a few centroids are looked at again.
-  struct QuantisedSink {
-    QuantisedSink(Bounded& bounded, int64_t first_row, int64_t rows_used) : owner(bounded), first(first_row), used(rows_used) {
-      std::fill_n(value, owner.entries_ * kMostColumns, kInfinity);
-      std::fill_n(label, owner.entries_ * kMostColumns, -1);
-    }
-    void fold(const float* tile, int64_t centre, int64_t centres, const float* norms) {
-      owner.selection_.fold_least(tile, centres, norms, static_cast<int32_t>(centre), owner.entries_, value, label);
-    }
-    void end(const float* errors) {
-      const ms_nearest_bounded_args& args = owner.args_;
-      const int64_t width = owner.gemm_.columns;
-      for (int64_t w = 0; w < used; ++w) {
-        const int64_t row = first + w;
-        double widest = 0;
-        for (int64_t entry = 0; entry < owner.entries_; ++entry) widest = std::max(widest, 2 * static_cast<double>(errors[label[entry * width + w]]));
-        const double e = owner.error(row);
-        if (static_cast<double>(value[width + w]) > static_cast<double>(value[w]) + 2 * e + 2 * static_cast<double>(errors[label[w]])) {
-          args.labels[row] = label[w];
-          continue;
-        }
-        Least least(owner.entries_);
-        for (int64_t entry = 0; entry < owner.entries_ && label[entry * width + w] >= 0; ++entry) {
-          least.value[least.count] = value[entry * width + w];
-          least.label[least.count++] = label[entry * width + w];
-        }
-        unsure += owner.settle(row, least, static_cast<double>(least.value[least.count - 1]), e, widest) ? 0 : 1;
-      }
-    }
-    Bounded& owner;
-    const int64_t first, used;
-    int64_t unsure = 0;  // rows that had to be compared with all centroids
     alignas(64) float value[kMostEntries * kMostColumns];
     alignas(64) int32_t label[kMostEntries * kMostColumns];
   };
@@ -296,21 +234,18 @@ class Bounded {
     forget(row);
   }
 
-  // Decides a row by the least values of all centroids, which err by at most e after they were lowered by at most `lowered`; `rest`: no further
-  // centroid has a smaller one. False: they left too many, and all centroids were compared.
-  bool settle(int64_t row, const Least& least, double rest, double e, double lowered = 0) {
-    const double reach = least.count > 0 ? static_cast<double>(least.value[0]) + lowered + 2 * e : kInfinity64;
-    if (rest <= reach) {
-      compare_close(row);
-      return false;
-    }
-    const int64_t place = choose(row, least.value, least.label, least.count, e + lowered / 2);
+  // Decides a row by the least values of all centroids; `rest`: no further centroid has a smaller v.
+  void settle(int64_t row, const Least& least, double rest) {
+    if (least.count == 0) return compare_close(row);
+    const double e = error(row), reach = static_cast<double>(least.value[0]) + 2 * e;
+    if (rest <= reach) return compare_close(row);
+    const int64_t place = choose(row, least.value, least.label, least.count, e);
     args_.labels[row] = least.label[place];
-    if (!kept_) return true;
+    if (!kept_) return;
     const double length = args_.squares[row];
     int32_t* const near = args_.near + row * m_;
     float* const near_lower = args_.near_lower + row * m_;
-    const double upper = std::sqrt(std::max(0.0, static_cast<double>(least.value[place]) + lowered + length + e)) * kWider;
+    const double upper = std::sqrt(std::max(0.0, static_cast<double>(least.value[place]) + length + e)) * kWider;
     int64_t others = 0;
     for (int64_t i = 0; i < least.count; ++i) {
       if (i == place) continue;
@@ -327,7 +262,6 @@ class Bounded {
     }
     args_.lower[row] = rest == kInfinity64 ? kInfinity : rounded_down(distance_at_least(rest + length - e) + args_.all_moved);
     keep(row, upper, e);
-    return true;
   }
 
   static double distance_at_least(double square) { return std::sqrt(std::max(0.0, square)) * (1 - 1e-9); }
@@ -545,7 +479,7 @@ class Bounded {
       // Beyond the limit: a distance above `reach`, hence v above reach - |x|^2 - e.
       double rest = counts[w] == args_.k ? kInfinity64 : reach[w] - args_.squares[row[w]] - error(row[w]);
       if (counts[w] > nearest.count) rest = std::min(rest, static_cast<double>(nearest.value[nearest.count - 1]));
-      settle(row[w], nearest, rest, error(row[w]));
+      settle(row[w], nearest, rest);
     }
     return distances;
   }
@@ -558,7 +492,6 @@ class Bounded {
   const int64_t m_, entries_, depth_, centre_panels_;
   const double gamma_, underflow_, rounding_, fp64_error_;
   CentreProducts products_;
-  QuantisedProducts quantised_;
   size_t active_at_ = 0, still_at_ = 0, calm_at_ = 0, heads_at_ = 0, gathered_at_ = 0, panel_at_ = 0, tiles_at_ = 0, lists_at_ = 0, values_at_ = 0;
   std::atomic<int64_t> filtered_{0}, survivors_{0}, kept_distances_{0}, full_{0};
 };

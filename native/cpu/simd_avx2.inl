@@ -53,15 +53,6 @@ MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) {
   return {_mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(no.v), _mm256_castsi256_ps(yes.v), m.m))};
 }
 
-// sum + the products of each lane's two 16-bit halves
-inline constexpr bool kFastPairs = true;
-MS_INLINE IVec add_pairs(IVec sum, IVec a, IVec b) {
-  sum.v = _mm256_add_epi32(sum.v, _mm256_madd_epi16(a.v, b.v));
-  asm volatile("" : "+x"(sum.v));  // in the order written: GCC would multiply all first, and spill
-  return sum;
-}
-MS_INLINE Vec to_float(IVec a) { return {_mm256_cvtepi32_ps(a.v)}; }
-
 MS_INLINE float fold_add(__m128 s) {
   s = _mm_add_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));

@@ -46,15 +46,6 @@ MS_INLINE IVec iload(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 MS_INLINE void istore(int32_t* p, IVec a) { _mm512_storeu_si512(p, a.v); }
 MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {_mm512_mask_blend_epi32(m.m, no.v, yes.v)}; }
 
-// sum + the products of each lane's two 16-bit halves
-inline constexpr bool kFastPairs = true;
-MS_INLINE IVec add_pairs(IVec sum, IVec a, IVec b) {
-  sum.v = _mm512_add_epi32(sum.v, _mm512_madd_epi16(a.v, b.v));
-  asm volatile("" : "+v"(sum.v));  // in the order written: GCC would multiply all first, and spill
-  return sum;
-}
-MS_INLINE Vec to_float(IVec a) { return {_mm512_cvtepi32_ps(a.v)}; }
-
 MS_INLINE float reduce_add(Vec a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

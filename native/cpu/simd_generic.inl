@@ -91,14 +91,6 @@ MS_INLINE IVec iload(const int32_t* p) {
 MS_INLINE void istore(int32_t* p, IVec a) { std::memcpy(p, &a.v, sizeof a.v); }
 MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {m.m ? yes.v : no.v}; }
 
-// sum + the products of each lane's two 16-bit halves, and whether that is faster than fma of as many floats.
-inline constexpr bool kFastPairs = false;
-MS_INLINE IVec add_pairs(IVec sum, IVec a, IVec b) {
-  for (int i = 0; i < kLanes; ++i) sum.v[i] += static_cast<int16_t>(a.v[i]) * static_cast<int16_t>(b.v[i]) + (a.v[i] >> 16) * (b.v[i] >> 16);
-  return sum;
-}
-MS_INLINE Vec to_float(IVec a) { return {FloatLanes{static_cast<float>(a.v[0]), static_cast<float>(a.v[1]), static_cast<float>(a.v[2]), static_cast<float>(a.v[3])}}; }
-
 // Sum and maximum of the lanes: the upper half is folded onto the lower until one lane is left.
 MS_INLINE float reduce_add(Vec a) {
   float s[kLanes];

@@ -52,14 +52,6 @@ MS_INLINE IVec iload(const int32_t* p) { return {vld1q_s32(p)}; }
 MS_INLINE void istore(int32_t* p, IVec a) { vst1q_s32(p, a.v); }
 MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {vbslq_s32(m.m, yes.v, no.v)}; }
 
-// sum + the products of each lane's two 16-bit halves; not faster than vfmaq_f32 here.
-inline constexpr bool kFastPairs = false;
-MS_INLINE IVec add_pairs(IVec sum, IVec a, IVec b) {
-  const int16x8_t x = vreinterpretq_s16_s32(a.v), y = vreinterpretq_s16_s32(b.v);
-  return {vaddq_s32(sum.v, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)), vmull_high_s16(x, y)))};
-}
-MS_INLINE Vec to_float(IVec a) { return {vcvtq_f32_s32(a.v)}; }
-
 // Sum and maximum of the lanes: the upper half is folded onto the lower until one lane is left.
 MS_INLINE float reduce_add(Vec a) {
   float s[kLanes];

@@ -71,7 +71,10 @@ Status KCenterTask::read_rows() {
   if (options_.metric == Metric::cosine) MS_TRY(check_finite(x_.given(), chunk.first, chunk.last));  // else the norms tell
   MS_TRY(x_.load(chunk.first, chunk.last));
   MS_TRY(row_norms(backend_, x_, chunk.first, chunk.last, x_norms_));
-  return chunk.final ? opened() : Status();
+  if (!chunk.final) return {};
+  if (options_.k == 0 || options_.first != FirstCentre::farthest_from_mean) return opened();
+  enter(&KCenterTask::begin_from_mean);
+  return {};
 }
 
 double KCenterTask::measured(float square) const {
@@ -91,38 +94,59 @@ void KCenterTask::conclude(double coverage) {
   result_.coverages.push_back(coverage);
 }
 
-Status KCenterTask::farthest_from_mean(const std::vector<uint8_t>& taken, int64_t* index) const {
-  const size_t n = static_cast<size_t>(x_.n()), d = static_cast<size_t>(x_.d());
-  Buffer mean, centre, norm, distance;
+Status KCenterTask::begin_from_mean() {
+  const size_t d = static_cast<size_t>(x_.d());
+  Buffer mean;
   MS_TRY(Buffer::allocate(backend_, d * sizeof(double), &mean));
-  MS_TRY(Buffer::allocate(backend_, d * sizeof(float), &centre));
-  MS_TRY(Buffer::allocate(backend_, sizeof(float), &norm));
-  MS_TRY(Buffer::allocate(backend_, n * sizeof(float), &distance));
+  MS_TRY(Buffer::allocate(backend_, d * sizeof(float), &mean_row_));
+  MS_TRY(Buffer::allocate(backend_, sizeof(float), &mean_norm_));
+  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(std::min(x_.n(), chunk_rows(x_.d()))) * sizeof(float), &from_mean_));
   const ms_backend& table = backend_->table();
-
   const ms_column_means_args means{x_.n(), x_.d(), x_.device_row(0), mean.as<double>()};
   MS_TRY(backend_->check(table.column_means(backend_->context(), &means), "column_means"));
   std::vector<double> exact(d);
   MS_TRY(mean.download(exact.data(), d * sizeof(double)));
   std::vector<float> rounded(d);
   for (size_t p = 0; p < d; ++p) rounded[p] = static_cast<float>(exact[p]);
-  MS_TRY(centre.upload(rounded.data(), d * sizeof(float)));
-  const ms_row_norms_args norms{1, x_.d(), centre.as<float>(), norm.as<float>()};
+  MS_TRY(mean_row_.upload(rounded.data(), d * sizeof(float)));
+  const ms_row_norms_args norms{1, x_.d(), mean_row_.as<float>(), mean_norm_.as<float>()};
   MS_TRY(backend_->check(table.row_norms(backend_->context(), &norms), "row_norms"));
-
-  std::vector<float> squares(n, std::numeric_limits<float>::infinity());
-  MS_TRY(distance.upload(squares.data(), n * sizeof(float)));
-  const ms_min_distance_args distances{
-      x_.n(), x_.d(),  1, x_.device_row(0), x_norms_.as<float>(), centre.as<float>(), norm.as<float>(), distance.as<float>(),
-      0,     nullptr};
-  MS_TRY(backend_->check(table.min_distance(backend_->context(), &distances), "min_distance"));
-  MS_TRY(distance.download(squares.data(), n * sizeof(float)));
-
-  *index = -1;
-  for (size_t i = 0; i < n; ++i) {
-    if (taken[i] == 0 && (*index < 0 || squares[i] > squares[static_cast<size_t>(*index)])) *index = static_cast<int64_t>(i);
+  excluded_.assign(static_cast<size_t>(x_.n()), 0);
+  if (options_.exclude_taken) {
+    for (int64_t index : options_.warm_start) excluded_[static_cast<size_t>(index)] = 1;
   }
+  enter(&KCenterTask::find_first);
   return {};
+}
+
+// The row farthest from the mean of all rows among those not excluded, lowest index on ties.
+Status KCenterTask::find_first() {
+  const Chunk chunk = next_chunk(x_.n(), chunk_rows(x_.d()));
+  std::vector<float> squares(static_cast<size_t>(chunk.rows()), std::numeric_limits<float>::infinity());
+  MS_TRY(from_mean_.upload(squares.data(), squares.size() * sizeof(float)));
+  const ms_min_distance_args args{chunk.rows(),
+                                  x_.d(),
+                                  1,
+                                  x_.device_row(chunk.first),
+                                  x_norms_.as<float>() + chunk.first,
+                                  mean_row_.as<float>(),
+                                  mean_norm_.as<float>(),
+                                  from_mean_.as<float>(),
+                                  0,
+                                  nullptr};
+  MS_TRY(backend_->check(backend_->table().min_distance(backend_->context(), &args), "min_distance"));
+  MS_TRY(from_mean_.download(squares.data(), squares.size() * sizeof(float)));
+  for (size_t i = 0; i < squares.size(); ++i) {
+    const int64_t row = chunk.first + static_cast<int64_t>(i);
+    if (excluded_[static_cast<size_t>(row)] != 0 || !(squares[i] > farthest_)) continue;
+    farthest_ = squares[i];
+    options_.first_index = row;
+  }
+  if (!chunk.final) return {};
+  options_.first = FirstCentre::given;
+  excluded_ = {};
+  from_mean_.reset();
+  return opened();
 }
 
 Status KCenter::create(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options,
@@ -152,14 +176,6 @@ Status KCenter::opened() {
     MS_TRY(Buffer::allocate(backend_, n * sizeof(int32_t), &nearest_));
     const std::vector<int32_t> none(n, -1);
     MS_TRY(nearest_.upload(none.data(), n * sizeof(int32_t)));
-  }
-  if (options_.k > 0 && options_.first == FirstCentre::farthest_from_mean) {
-    std::vector<uint8_t> taken(n, 0);
-    if (options_.exclude_taken) {
-      for (int64_t index : options_.warm_start) taken[static_cast<size_t>(index)] = 1;
-    }
-    MS_TRY(farthest_from_mean(taken, &options_.first_index));
-    options_.first = FirstCentre::given;
   }
   enter(&KCenter::pick);
   return {};

@@ -37,7 +37,8 @@ class KCenterTask : public StagedTask {
   const KCenterResult& result() const { return result_; }
 
  protected:
-  // Enters the stages that read the rows once; opened() follows them.
+  // Enters the stages that read the rows once and find the row farthest from their mean, where it is asked for: opened() follows them, with
+  // that row as the given first centre.
   Status begin(std::shared_ptr<Backend> backend, MatrixView x, KCenterOptions options);
   virtual Status opened() = 0;
 
@@ -46,8 +47,6 @@ class KCenterTask : public StagedTask {
   void record(int64_t row, float square);
   // The covering radius after a choice is the distance of the next one; after the last it is `coverage`.
   void conclude(double coverage);
-  // The row farthest from the mean of all rows among those not taken ([n] flags), lowest index on ties.
-  Status farthest_from_mean(const std::vector<uint8_t>& taken, int64_t* index) const;
 
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;
@@ -58,6 +57,12 @@ class KCenterTask : public StagedTask {
  private:
   Status open();
   Status read_rows();
+  Status begin_from_mean();
+  Status find_first();
+
+  Buffer mean_row_, mean_norm_, from_mean_;  // of find_first: [d], [1], [rows of a chunk]
+  std::vector<uint8_t> excluded_;            // [n]
+  float farthest_ = -1;
 };
 
 // The faster of the two forms: the lazy one unless repeated choices are wanted. x is borrowed until the task ends.

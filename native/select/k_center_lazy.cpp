@@ -74,8 +74,7 @@ Status LazyKCenter::opened() {
 Status LazyKCenter::begin_first() {
   if (options_.k == 0 && centres_.empty()) return finish(std::numeric_limits<double>::infinity());
   if (options_.k > 0 && options_.first != FirstCentre::greedy) {
-    int64_t first = options_.first_index;
-    if (options_.first == FirstCentre::farthest_from_mean) MS_TRY(farthest_from_mean(taken_, &first));
+    const int64_t first = options_.first_index;
     const int32_t row = static_cast<int32_t>(first);
     MS_TRY(bring_up_to_date(&row, 1, -1));
     choose(first, minimum_[static_cast<size_t>(first)]);

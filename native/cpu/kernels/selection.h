@@ -40,12 +40,6 @@ struct SelectionKernels {
   void (*bound_two)(const TwoNearest& two, int64_t rows, uint8_t* close);
   // Appends the rows of [first, last) that gap > still[label] and upper < calm[label] do not settle; returns how many.
   int64_t (*unsettled)(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows);
-  // x as multiples of the scale that it returns, of at most `most` in magnitude, pairs[p] = (x[2 p + 1] << 16) | x[2 p]: each off by at most 0.502 of
-  // the scale. An odd d is filled up with 0.
-  float (*quantise)(const float* x, int64_t d, float most, int32_t* pairs);
-  // Products of quantised centres (a: [pairs][GemmKernels::rows]) and rows (b: [pairs][columns]): integers times both scales. Null where floats
-  // are as fast.
-  void (*tile_pairs)(int64_t pairs, const int32_t* a, const int32_t* b, const float* centre_scales, const float* row_scales, float* tile);
   // The `entries` least values of every row, ascending, equal ones in the order of their centres: values and labels are [entries][columns].
   void (*fold_least)(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels);
   // Canonical squared distances into the minimum. c and c_norms start at the tile's first centre, whose number is first_number.

@@ -98,55 +98,6 @@ static void bound_two(const TwoNearest& two, int64_t rows, uint8_t* close) {
   }
 }
 
-static float quantise(const float* x, int64_t d, float most, int32_t* pairs) {
-  constexpr float kLeast = 1e-30f;  // smaller rows become 0, of a scale that covers them
-  Vec largest = zero();
-  int64_t p = 0;
-  for (; p + kLanes <= d; p += kLanes) largest = max(largest, abs(load(x + p)));
-  if (p < d) largest = max(largest, abs(load_partial(x + p, d - p)));
-  const float magnitude = reduce_max(largest);
-  if (magnitude < kLeast) {
-    for (int64_t i = 0; i < (d + 1) / 2; ++i) pairs[i] = 0;
-    return 2 * magnitude;
-  }
-  const float factor = most / magnitude;
-  constexpr float kShift = 0x1.8p23f;  // adding it leaves the nearest integer in the lowest bits
-  int16_t* const out = reinterpret_cast<int16_t*>(pairs);
-  for (int64_t i = 0; i < d; ++i) {
-    const float shifted = x[i] * factor + kShift;
-    int32_t bits;
-    __builtin_memcpy(&bits, &shifted, sizeof bits);
-    out[i] = static_cast<int16_t>(bits);
-  }
-  if (d % 2 != 0) out[d] = 0;
-  return magnitude / most;
-}
-
-static void tile_pairs(int64_t pairs, const int32_t* a, const int32_t* b, const float* centre_scales, const float* row_scales, float* tile) {
-  IVec sum[gemm::kRows][kVecs];
-#pragma GCC unroll 16
-  for (int r = 0; r < gemm::kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) sum[r][v] = iset1(0);
-  }
-  for (int64_t p = 0; p < pairs; ++p, a += gemm::kRows, b += kColumns) {
-    IVec column[kVecs];
-#pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) column[v] = iload(b + v * kLanes);
-#pragma GCC unroll 16
-    for (int r = 0; r < gemm::kRows; ++r) {
-      const IVec row = iset1(a[r]);
-#pragma GCC unroll 4
-      for (int v = 0; v < kVecs; ++v) sum[r][v] = add_pairs(sum[r][v], row, column[v]);
-    }
-  }
-#pragma GCC unroll 16
-  for (int r = 0; r < gemm::kRows; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < kVecs; ++v) store(tile + r * kColumns + v * kLanes, (to_float(sum[r][v]) * set1(centre_scales[r])) * load(row_scales + v * kLanes));  // in this order nothing underflows early
-  }
-}
-
 static int64_t unsettled(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows) {
   int64_t count = 0;
   for (int64_t i = first; i < last; ++i) {
@@ -505,8 +456,6 @@ static constexpr SelectionKernels kernels = {
     .fold_nearest = fold_nearest,
     .bound_two = bound_two,
     .unsettled = unsettled,
-    .quantise = quantise,
-    .tile_pairs = kFastPairs ? tile_pairs : nullptr,
     .fold_least = fold_least,
     .fold_distance = fold_distance,
     .distances = distances,
