@@ -49,13 +49,21 @@ export * as metrics from './metrics/metrics.ts';
 export type { AdapterShape } from './model/adapter-folder.ts';
 export { type EmbedOptions, EncoderModel } from './model/encoder-model.ts';
 export { batchOfLengths, type ForecastWork, forecastMemory, type MemoryForecast } from './model/forecast-memory.ts';
-export { type Completion, type GenerateOptions, type GradientNorms, LanguageModel, type TokenScores } from './model/language-model.ts';
+export {
+  type Completion,
+  type GenerateOptions,
+  type GradientNormRunOptions,
+  type GradientNorms,
+  LanguageModel,
+  type ScoredGradientNorms,
+} from './model/language-model.ts';
 export type { BackendName, LanguageModelOptions, LoadOptions, WeightStorage } from './model/load-weights.ts';
 export { mergeAdapter } from './model/merge-adapter.ts';
 export type { Pooling, SentenceConfig } from './model/sentence-config.ts';
 export { SentenceEncoder } from './model/sentence-encoder.ts';
 export { type ClassifierConfig, SequenceClassifier } from './model/sequence-classifier.ts';
 export { completionSequence, pack, type SequenceLimits, type TokenSequence } from './model/sequences.ts';
+export type { TokenScores } from './model/token-scores.ts';
 export { type StepMemoryOptions, type StepRequest, type StepResult, Trainer } from './model/trainer.ts';
 export type {
   NativeBackendReport as BackendReport,

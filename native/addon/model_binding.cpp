@@ -56,6 +56,11 @@ Napi::Value save_model(const Napi::CallbackInfo& info) {
   return TaskObject::create(env, std::move(task), {});
 }
 
+bool read_token_outputs(const Napi::Object& object, int64_t tokens, Pins& pins, TokenOutputs* out) {
+  return read_output(object, "logProb", tokens, pins, &out->log_prob) && read_output(object, "el2n", tokens, pins, &out->el2n) &&
+         read_output(object, "margin", tokens, pins, &out->margin) && read_output(object, "argmax", tokens, pins, &out->argmax);
+}
+
 // model, batch, outputs
 Napi::Value score(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
@@ -71,10 +76,7 @@ Napi::Value score(const Napi::CallbackInfo& info) {
   const ModelSummary summary = summarize(*model);
   const int64_t tokens = batch.tokens();
   ScoreOutputs outputs;
-  if (!read_output(object, "logProb", tokens, pins, &outputs.log_prob) ||
-      !read_output(object, "el2n", tokens, pins, &outputs.el2n) ||
-      !read_output(object, "margin", tokens, pins, &outputs.margin) ||
-      !read_output(object, "argmax", tokens, pins, &outputs.argmax) ||
+  if (!read_token_outputs(object, tokens, pins, &outputs) ||
       !read_output(object, "hidden", tokens * summary.width, pins, &outputs.hidden) ||
       !read_output(object, "embedding", batch.samples() * summary.width, pins, &outputs.embedding) ||
       !read_output(object, "logits", tokens * summary.vocab, pins, &outputs.logits)) {
@@ -88,7 +90,7 @@ Napi::Value score(const Napi::CallbackInfo& info) {
   return TaskObject::create(env, std::move(task), std::move(pins));
 }
 
-// model, batch, tokenMean, block, squares
+// model, batch, tokenMean, block, squares, scores | undefined
 Napi::Value gradient_norms(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   std::shared_ptr<Model> model;
@@ -103,8 +105,16 @@ Napi::Value gradient_norms(const Napi::CallbackInfo& info) {
       !read_array(info[4], "squares", batch.samples() * static_cast<int64_t>(tensors(*model).size()), pins, &squares)) {
     return env.Undefined();
   }
+  TokenOutputs scores;
+  if (!info[5].IsUndefined()) {
+    if (!info[5].IsObject()) {
+      throw_status(env, failure(Code::invalid_argument, "Expected an object of arrays for the scores of gradient norms."));
+      return env.Undefined();
+    }
+    if (!read_token_outputs(info[5].As<Napi::Object>(), batch.tokens(), pins, &scores)) return env.Undefined();
+  }
   std::unique_ptr<Task> task;
-  if (!succeeded(env, gradient_norm_task(model, batch, token_mean, static_cast<int>(block), squares.data(), &task)))
+  if (!succeeded(env, gradient_norm_task(model, batch, token_mean, static_cast<int>(block), squares.data(), scores, &task)))
     return env.Undefined();
   return TaskObject::create(env, std::move(task), std::move(pins));
 }

@@ -131,7 +131,7 @@ Status norms(const std::shared_ptr<Backend>& backend, double* seconds) {
   std::vector<double> squares(16 * tensors(*model).size());
   return timed(5, [&] {
     std::unique_ptr<Task> task;
-    MS_TRY(gradient_norm_task(model, batch.view(), true, -1, squares.data(), &task));
+    MS_TRY(gradient_norm_task(model, batch.view(), true, -1, squares.data(), {}, &task));
     return run(*task);
   }, seconds);
 }

@@ -4,6 +4,7 @@
 #include "model/head.h"
 #include "model/language_model.h"
 #include "model/loss_pass.h"
+#include "model/token_results.h"
 
 namespace mendset {
 
@@ -11,15 +12,18 @@ namespace {
 
 class GradientNormTask : public Task {
  public:
-  GradientNormTask(std::shared_ptr<Model> model, const PackedBatch& batch, bool token_mean, int32_t block, double* squares)
+  GradientNormTask(std::shared_ptr<Model> model, const PackedBatch& batch, bool token_mean, int32_t block, double* squares,
+                   const TokenOutputs& scores)
       : model_(std::move(model)),
         arena_(model_),
         batch_(batch),
         token_mean_(token_mean),
         wanted_(GradientSink::Wanted::of(block)),
         squares_(squares),
+        scores_(scores),
         ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
     if (squares != nullptr) std::fill_n(squares, static_cast<size_t>(batch.samples()) * model_->tensors().size(), 0.0);
+    scores_.clear(batch.tokens());
   }
 
   Status step(Deadline deadline) override {
@@ -27,6 +31,7 @@ class GradientNormTask : public Task {
       if (next_ == 0) MS_TRY(build());
       MS_TRY(schedule_.run(*model_->backend(), deadline, &next_));
       if (next_ < schedule_.entries().size()) return {};
+      scores_.store(rows_);
       next_ = 0;
       ++range_;
     } while (range_ < ranges_.size() && !deadline.passed());
@@ -117,6 +122,7 @@ class GradientNormTask : public Task {
     const float* weights = builder.upload(weights_);
     const int32_t* row_of = columns != nullptr ? builder.upload(rows_.loss_rows) : nullptr;
     const int32_t* sample_of = columns != nullptr ? builder.upload(rows_.loss_samples) : nullptr;
+    scores_.take(builder, head.rows);
     make_chunks();
     int64_t largest = 0;
     for (const Chunk& chunk : chunks_) largest = std::max(largest, chunk.rows);
@@ -131,6 +137,7 @@ class GradientNormTask : public Task {
       loss.targets = targets + chunk.first_row;
       loss.ce_weight = weights + chunk.first_row;
       loss.write_gradient = 1;
+      scores_.request(loss, chunk.first_row);
       builder.add(loss);
       if (sink.wants(-1)) {
         const int64_t samples = static_cast<int64_t>(chunk.offsets.size()) - 1;
@@ -147,6 +154,7 @@ class GradientNormTask : public Task {
                          d_hidden + chunk.first_row * a.width, 0, -1);
     }
     builder.give(logits);
+    scores_.download(builder);
     return d_hidden;
   }
 
@@ -187,6 +195,7 @@ class GradientNormTask : public Task {
   bool token_mean_;
   GradientSink::Wanted wanted_;
   double* squares_;
+  TokenResults scores_;
   std::vector<std::pair<int64_t, int64_t>> ranges_;
   size_t range_ = 0, next_ = 0;
   PackedRows rows_;
@@ -213,15 +222,15 @@ Status check_norms(const Model& model, const PackedBatch& batch, int block) {
 }  // namespace
 
 Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block,
-                          double* squares, std::unique_ptr<Task>* task) {
+                          double* squares, const TokenOutputs& scores, std::unique_ptr<Task>* task) {
   MS_TRY(check_norms(*model, batch, block));
-  *task = std::make_unique<GradientNormTask>(model, batch, token_mean, block, squares);
+  *task = std::make_unique<GradientNormTask>(model, batch, token_mean, block, squares, scores);
   return {};
 }
 
 Status forecast_gradient_norms(const std::shared_ptr<Model>& model, const PackedBatch& batch, int block, MemoryForecast* out) {
   MS_TRY(check_norms(*model, batch, block));
-  *out = forecast_of(*model, GradientNormTask(model, batch, true, block, nullptr).planned());
+  *out = forecast_of(*model, GradientNormTask(model, batch, true, block, nullptr, {}).planned());
   return {};
 }
 

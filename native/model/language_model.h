@@ -88,12 +88,14 @@ struct MemoryForecast {
   int64_t peak() const { return weights + reference + optimizer + snapshot + work + cache + scratch; }
 };
 
-// Null pointers: not wanted. Per-token outputs are aligned with `ids`; rows that are not scored targets hold 0 (argmax: -1).
-struct ScoreOutputs {
+// Null pointers: not wanted. Aligned with `ids`; tokens that are not scored targets hold 0 (argmax: -1).
+struct TokenOutputs {
   double* log_prob = nullptr;   // [tokens] log p(ids[t] | before)
   double* el2n = nullptr;       // [tokens]
   double* margin = nullptr;     // [tokens]
   int32_t* argmax = nullptr;    // [tokens] most likely token at this place
+};
+struct ScoreOutputs : TokenOutputs {
   float* hidden = nullptr;      // [tokens, width] after the final norm
   float* embedding = nullptr;   // [samples, width] mean-pooled hidden
   bool normalize_embedding = true;
@@ -106,8 +108,11 @@ Status forecast_score(const std::shared_ptr<Model>& model, const PackedBatch& ba
 
 // Exact per-sample squared gradient norms of (1/Z) sum_t mask CE_t, per stored tensor. squares: [samples, tensors(model).size()].
 // Z = number of scored tokens (token_mean) or 1. block: -1 = all tensors, otherwise only that block's (others stay 0).
-Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block, double* squares, std::unique_ptr<Task>* task);
+// `scores` come from the same pass with the bits of score_task's.
+Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block, double* squares,
+                          const TokenOutputs& scores, std::unique_ptr<Task>* task);
 
+// Of the norms alone: scores add at most 28 bytes for each scored token of a pass.
 Status forecast_gradient_norms(const std::shared_ptr<Model>& model, const PackedBatch& batch, int block, MemoryForecast* out);
 
 // For tests and debugging: loss and full gradient of the batch's token-mean CE into the tensor order of tensors(model).

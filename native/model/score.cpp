@@ -1,11 +1,11 @@
 // Per-token quantities of packed samples by forward passes that keep no activations.
 #include <algorithm>
-#include <cstring>
 
 #include "model/forward.h"
 #include "model/head.h"
 #include "model/language_model.h"
 #include "model/packed_rows.h"
+#include "model/token_results.h"
 
 namespace mendset {
 
@@ -18,23 +18,17 @@ class ScoreTask : public Task {
         arena_(model_),
         batch_(batch),
         outputs_(outputs),
+        results_(outputs),
         ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {}
 
-  // What rows without a scored target hold.
-  void clear_outputs() const {
-    const size_t tokens = static_cast<size_t>(batch_.tokens());
-    if (outputs_.log_prob != nullptr) std::fill_n(outputs_.log_prob, tokens, 0.0);
-    if (outputs_.el2n != nullptr) std::fill_n(outputs_.el2n, tokens, 0.0);
-    if (outputs_.margin != nullptr) std::fill_n(outputs_.margin, tokens, 0.0);
-    if (outputs_.argmax != nullptr) std::fill_n(outputs_.argmax, tokens, -1);
-  }
+  void clear_outputs() const { results_.clear(batch_.tokens()); }
 
   Status step(Deadline deadline) override {
     do {
       if (next_ == 0) MS_TRY(build());
       MS_TRY(schedule_.run(*model_->backend(), deadline, &next_));
       if (next_ < schedule_.entries().size()) return {};
-      store();
+      results_.store(rows_);
       next_ = 0;
       ++range_;
     } while (range_ < ranges_.size() && !deadline.passed());
@@ -58,9 +52,6 @@ class ScoreTask : public Task {
   }
 
  private:
-  bool wants_statistics() const {
-    return outputs_.log_prob != nullptr || outputs_.el2n != nullptr || outputs_.margin != nullptr || outputs_.argmax != nullptr;
-  }
   bool wants_every_row() const {
     return outputs_.hidden != nullptr || outputs_.embedding != nullptr || outputs_.logits != nullptr;
   }
@@ -74,11 +65,6 @@ class ScoreTask : public Task {
     const auto [first, last] = ranges_[range_];
     rows_ = PackedRows();
     rows_.append(batch_, first, last, !wants_every_row());
-    const size_t losses = static_cast<size_t>(rows_.losses());
-    log_prob_.resize(losses);
-    el2n_.resize(losses);
-    margin_.resize(losses);
-    argmax_.resize(losses);
   }
 
   void build_pass(Builder& builder, int64_t first) {
@@ -92,13 +78,10 @@ class ScoreTask : public Task {
       build_whole_rows(builder, rows, hidden, first);
       builder.give(hidden);
     }
-    if (!wants_statistics() || rows_.losses() == 0) return;
+    if (!results_.wanted() || rows_.losses() == 0) return;
     const HeadRows head = build_head_rows(builder, *model_, rows_, pass.output, false);
     const int32_t* targets = builder.upload(rows_.targets);
-    double* log_prob = builder.take<double>(head.rows);
-    double* el2n = builder.take<double>(head.rows);
-    double* margin = builder.take<double>(head.rows);
-    int32_t* argmax = builder.take<int32_t>(head.rows);
+    results_.take(builder, head.rows);
     const int64_t chunk = std::min(head_chunk_rows(a, false), head.rows);
     float* logits = builder.take<float>(chunk * a.vocab);
     for (int64_t row = 0; row < head.rows; row += chunk) {
@@ -109,16 +92,10 @@ class ScoreTask : public Task {
       loss.vocab = a.vocab;
       loss.logits = logits;
       loss.targets = targets + row;
-      loss.log_prob = outputs_.log_prob != nullptr ? log_prob + row : nullptr;
-      loss.el2n = outputs_.el2n != nullptr ? el2n + row : nullptr;
-      loss.margin = outputs_.margin != nullptr ? margin + row : nullptr;
-      loss.argmax = outputs_.argmax != nullptr ? argmax + row : nullptr;
+      results_.request(loss, row);
       builder.add(loss);
     }
-    if (outputs_.log_prob != nullptr) builder.download(log_prob_.data(), log_prob, head.rows);
-    if (outputs_.el2n != nullptr) builder.download(el2n_.data(), el2n, head.rows);
-    if (outputs_.margin != nullptr) builder.download(margin_.data(), margin, head.rows);
-    if (outputs_.argmax != nullptr) builder.download(argmax_.data(), argmax, head.rows);
+    results_.download(builder);
   }
 
   void build_whole_rows(Builder& builder, const DeviceRows& rows, const float* hidden, int64_t first) {
@@ -142,26 +119,15 @@ class ScoreTask : public Task {
     builder.give(logits);
   }
 
-  void store() {
-    for (size_t i = 0; i < rows_.loss_tokens.size(); ++i) {
-      const size_t token = static_cast<size_t>(rows_.loss_tokens[i]);
-      if (outputs_.log_prob != nullptr) outputs_.log_prob[token] = log_prob_[i];
-      if (outputs_.el2n != nullptr) outputs_.el2n[token] = el2n_[i];
-      if (outputs_.margin != nullptr) outputs_.margin[token] = margin_[i];
-      if (outputs_.argmax != nullptr) outputs_.argmax[token] = argmax_[i];
-    }
-  }
-
   std::shared_ptr<Model> model_;
   ArenaLease arena_;
   PackedBatch batch_;
   ScoreOutputs outputs_;
+  TokenResults results_;
   std::vector<std::pair<int64_t, int64_t>> ranges_;
   size_t range_ = 0, next_ = 0;
   PackedRows rows_;
   Schedule schedule_;
-  std::vector<double> log_prob_, el2n_, margin_;
-  std::vector<int32_t> argmax_;
 };
 
 }  // namespace

@@ -137,9 +137,9 @@ void test_gradient_norms(const std::shared_ptr<Model>& model, const Golden& gold
       if (masked) batch.mask = mask;
       std::vector<double> squares(2 * count), block(2 * count);
       std::unique_ptr<Task> task;
-      if (!EXPECT_OK(gradient_norm_task(model, batch, token_mean, -1, squares.data(), &task)) || !EXPECT_OK(run(task, 0.001)))
+      if (!EXPECT_OK(gradient_norm_task(model, batch, token_mean, -1, squares.data(), {}, &task)) || !EXPECT_OK(run(task, 0.001)))
         return;
-      if (EXPECT_OK(gradient_norm_task(model, batch, token_mean, 1, block.data(), &task))) EXPECT_OK(run(task));
+      if (EXPECT_OK(gradient_norm_task(model, batch, token_mean, 1, block.data(), {}, &task))) EXPECT_OK(run(task));
       double global = 0, expected_global = 0, sum = 0, expected_sum = 0;
       for (size_t s = 0; s < 2; ++s) {
         const size_t begin = static_cast<size_t>(golden.offsets[s]), end = static_cast<size_t>(golden.offsets[s + 1]);

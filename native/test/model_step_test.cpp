@@ -236,7 +236,7 @@ Weights train(const std::string& backend_name, int threads, double budget_ms) {
   const size_t count = tensors(*setting.model).size();
   std::vector<double> squares(3 * count);
   std::unique_ptr<Task> task;
-  if (EXPECT_OK(gradient_norm_task(setting.model, setting.chosen.view(), true, -1, squares.data(), &task)))
+  if (EXPECT_OK(gradient_norm_task(setting.model, setting.chosen.view(), true, -1, squares.data(), {}, &task)))
     EXPECT_OK(run(task, budget_ms));
   all.emplace_back(squares.begin(), squares.end());
   return all;

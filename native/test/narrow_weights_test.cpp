@@ -58,7 +58,7 @@ Numbers everything(const std::shared_ptr<Model>& model, const Batch& batch) {
   std::unique_ptr<Task> task;
   if (EXPECT_OK(score_task(model, batch.view(), outputs, &task))) EXPECT_OK(run(task));
   n.squares.resize(samples * tensors(*model).size());
-  if (EXPECT_OK(gradient_norm_task(model, batch.view(), true, -1, n.squares.data(), &task))) EXPECT_OK(run(task));
+  if (EXPECT_OK(gradient_norm_task(model, batch.view(), true, -1, n.squares.data(), {}, &task))) EXPECT_OK(run(task));
   n.gradients = batch_gradients(model, batch.view(), &n.loss);
   GenerateOptions options;
   options.max_new_tokens = 6;

@@ -234,7 +234,7 @@ void test_other_forecasts() {
   held([&](const auto& model, const PackedBatch& b, MemoryForecast* f) { return forecast_gradient_norms(model, b, -1, f); },
        [&](const auto& model, const PackedBatch& b, std::unique_ptr<Task>* t) {
          squares.resize(static_cast<size_t>(b.samples()) * tensors(*model).size());
-         return gradient_norm_task(model, b, true, -1, squares.data(), t);
+         return gradient_norm_task(model, b, true, -1, squares.data(), {}, t);
        });
   GenerateOptions options;
   std::vector<int32_t> ids(4 * 20), lengths(4);

@@ -9,6 +9,7 @@ import type { Feature, FeatureKind } from './feature.ts';
 import { FeatureCache } from './feature-cache.ts';
 import { type GradientNormOptions, gradientNormFeature } from './gradient-norms.ts';
 import { type GroupOptions, groupFeature } from './groups.ts';
+import { ScoredPass } from './scored-pass.ts';
 import { type TokenScoreOptions, tokenScoreFeature } from './token-scores.ts';
 import { type ToxicityFeatureOptions, toxicityFeature } from './toxicity.ts';
 
@@ -36,7 +37,7 @@ export interface ComputedFeatures {
 
 /**
  * Computes what a selector says it needs, and only that, for the records of a pool in their order. Values come from the cache when
- * model, records and options are those they were computed with.
+ * model, records and options are those they were computed with. Gradient norms and scores of the same texts take one pass.
  *
  * @throws MendsetError `invalid-argument` (nothing to compute it with), `invalid-data`, `corrupt` (cache), `aborted`
  * @example
@@ -53,7 +54,16 @@ export async function computeFeatures(
   const cache = context.cacheDirectory === undefined ? null : new FeatureCache(context.cacheDirectory);
   const run: RunOptions = { signal, onProgress };
   const out: { -readonly [K in keyof ComputedFeatures]: ComputedFeatures[K] } = {};
-  for (const kind of new Set(needs)) {
+  const paperNorms = paper ? { norm: 'sum-of-tensors' as const, text: 'gold' as const } : {};
+  const normOptions: GradientNormOptions = { model, ...paperNorms, ...context.gradientNorms };
+  const scoreOptions = { model, ...context.scores };
+  const kinds = new Set(needs);
+  const pass =
+    kinds.has('gradientNorms') && kinds.has('scores') && sameTexts(normOptions, scoreOptions) && !bringsScores(context)
+      ? new ScoredPass()
+      : undefined;
+  // norms before scores, which may come with them
+  for (const kind of pass ? new Set<FeatureKind>(['gradientNorms', ...kinds]) : kinds) {
     if (kind === 'embeddings') {
       out.embeddings = await embeddingFeature(
         records,
@@ -62,8 +72,7 @@ export async function computeFeatures(
         run,
       );
     } else if (kind === 'gradientNorms') {
-      const paperOptions = paper ? { norm: 'sum-of-tensors' as const, text: 'gold' as const } : {};
-      out.gradientNorms = await gradientNormFeature(records, appendEos, { model, ...paperOptions, ...context.gradientNorms }, cache, run);
+      out.gradientNorms = await gradientNormFeature(records, appendEos, normOptions, cache, run, pass);
     } else if (kind === 'toxicity') {
       out.toxicity = await toxicityFeature(records, context.toxicity ?? {}, cache, run);
     } else if (kind === 'groups') {
@@ -71,12 +80,23 @@ export async function computeFeatures(
     } else {
       const given =
         context.scores?.values ?? (context.scores?.file === undefined ? null : await readNpyVector(context.scores.file, { finite: false }));
-      out.scores = given
-        ? givenScores(given, records)
-        : await tokenScoreFeature(records, appendEos, { model, ...context.scores }, cache, run);
+      out.scores = given ? givenScores(given, records) : await tokenScoreFeature(records, appendEos, scoreOptions, cache, run, pass);
     }
   }
   return out;
+}
+
+function bringsScores({ scores }: FeatureContext): boolean {
+  return scores?.values !== undefined || scores?.file !== undefined;
+}
+
+/** Both read the chosen texts with the same model and count the same tokens. */
+function sameTexts(norms: GradientNormOptions, scores: TokenScoreOptions): boolean {
+  return (
+    norms.model === scores.model &&
+    (norms.text ?? 'chosen') === 'chosen' &&
+    (norms.tokens ?? 'completion') === (scores.tokens ?? 'completion')
+  );
 }
 
 function givenScores(values: Float64Array, records: readonly PairRecord[]): Feature<Float64Array> {

@@ -85,12 +85,12 @@ export class FeatureCache {
   }
 }
 
-/** Takes values from the cache, or computes, times and keeps them. */
+/** Takes values from the cache, or computes, times and keeps them. `sharedSeconds`: their part of a pass that another feature ran. */
 export async function cachedFeature<V>(
   cache: FeatureCache | null,
   key: FeatureKey,
   pack: { toArray: (values: V) => { data: Float32Array | Float64Array; shape: number[] }; fromArray: (array: NpyArray) => V },
-  compute: () => Promise<{ values: V; flopsCounted: number; warnings?: readonly string[] }>,
+  compute: () => Promise<{ values: V; flopsCounted: number; sharedSeconds?: number | null; warnings?: readonly string[] }>,
 ): Promise<Feature<V>> {
   const start = performance.now();
   const elapsed = () => (performance.now() - start) / 1000;
@@ -108,9 +108,10 @@ export async function cachedFeature<V>(
       warnings,
     };
   }
-  const { values, flopsCounted, warnings = [] } = await compute();
-  const cost = { seconds: elapsed(), flopsCounted };
-  const feature = { kind: key.kind, values, cost, incurred: cost, cached: false, options, warnings };
+  const { values, flopsCounted, sharedSeconds = null, warnings = [] } = await compute();
+  const cost = { seconds: sharedSeconds ?? elapsed(), flopsCounted };
+  const incurred = sharedSeconds === null ? cost : { seconds: elapsed(), flopsCounted: 0 };
+  const feature = { kind: key.kind, values, cost, incurred, cached: false, options, warnings };
   const { data, shape } = pack.toArray(values);
   await cache?.put(key, data, shape, feature);
   return feature;

@@ -11,9 +11,9 @@ export interface FeatureCost {
 export interface Feature<V> {
   readonly kind: FeatureKind;
   readonly values: V;
-  /** Of computing them, whenever that was */
+  /** Of computing them, whenever that was; the part of a pass that served several features counts for each of them */
   readonly cost: FeatureCost;
-  /** Of this call: next to nothing when the values came from the cache */
+  /** Of this call: next to nothing when the values came from the cache or from another feature's pass */
   readonly incurred: FeatureCost;
   readonly cached: boolean;
   /** How they were computed, with hashes of model or scorer */

@@ -7,6 +7,7 @@ import type { Feature } from './feature.ts';
 import { cachedFeature, type FeatureCache, VECTOR_PACK } from './feature-cache.ts';
 import { gradientNormFlops } from './feature-flops.ts';
 import { type CountedTokens, chosenSequences, goldSequences, scorable } from './record-sequences.ts';
+import type { ScoredPass } from './scored-pass.ts';
 
 export interface GradientNormOptions {
   readonly model?: LanguageModel | undefined;
@@ -21,13 +22,17 @@ export interface GradientNormOptions {
   readonly block?: number | undefined;
 }
 
-/** GraNd: the exact gradient norm of each record's own loss at the given weights, [n] fp64; NaN for a record without counted tokens. */
+/**
+ * GraNd: the exact gradient norm of each record's own loss at the given weights, [n] fp64; NaN for a record without counted tokens.
+ * `pass` keeps the token scores that the same pass gives.
+ */
 export async function gradientNormFeature(
   records: readonly PairRecord[],
   appendEos: boolean,
   options: GradientNormOptions,
   cache: FeatureCache | null,
   run: RunOptions,
+  pass?: ScoredPass,
 ): Promise<Feature<Float64Array>> {
   const { model, norm = 'global', reduction = 'mean', tokens = 'completion', text = 'chosen', block } = options;
   if (!model)
@@ -44,11 +49,8 @@ export async function gradientNormFeature(
       const sequences = text === 'gold' ? goldSequences(model, records) : chosenSequences(model, records, appendEos, tokens);
       const places = scorable(sequences);
       const scored = places.map((i) => sequences[i] as TokenSequence);
-      const norms = await model.gradientNorms(scored, {
-        ...run,
-        reduction: reduction === 'sum' ? 'tokenSum' : 'tokenMean',
-        ...(block === undefined ? {} : { block }),
-      });
+      const how = { ...run, reduction: reduction === 'sum' ? 'tokenSum' : 'tokenMean', ...(block === undefined ? {} : { block }) } as const;
+      const norms = await (pass ? pass.gradientNorms(model, scored, how) : model.gradientNorms(scored, how));
       const wanted = norm === 'global' ? norms.global : norms.sumOfTensorNorms;
       const values = new Float64Array(records.length).fill(Number.NaN);
       places.forEach((index, j) => {

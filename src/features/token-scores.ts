@@ -1,12 +1,14 @@
 import { MendsetError } from '../core/errors.ts';
 import type { RunOptions } from '../core/run-options.ts';
 import type { PairRecord } from '../data/record.ts';
-import type { LanguageModel, TokenScores } from '../model/language-model.ts';
+import type { LanguageModel } from '../model/language-model.ts';
 import type { TokenSequence } from '../model/sequences.ts';
+import type { TokenScores } from '../model/token-scores.ts';
 import type { Feature } from './feature.ts';
 import { cachedFeature, type FeatureCache, VECTOR_PACK } from './feature-cache.ts';
 import { forwardFlops } from './feature-flops.ts';
 import { type CountedTokens, chosenSequences, scorable } from './record-sequences.ts';
+import { ScoredPass } from './scored-pass.ts';
 
 /** `loss`: -log p; `el2n`: norm of p minus the target; `margin`: p of the target minus the largest other p. */
 export type TokenScoreName = 'loss' | 'el2n' | 'margin';
@@ -19,13 +21,17 @@ export interface TokenScoreOptions {
   readonly reduction?: 'mean' | 'sum' | undefined;
 }
 
-/** A score of each record's chosen text from one forward pass, [n] fp64; NaN for a record without counted tokens. */
+/**
+ * A score of each record's chosen text from one forward pass, or from the pass that gave the same texts' gradient norms, [n] fp64;
+ * NaN for a record without counted tokens.
+ */
 export async function tokenScoreFeature(
   records: readonly PairRecord[],
   appendEos: boolean,
   options: TokenScoreOptions,
   cache: FeatureCache | null,
   run: RunOptions,
+  pass: ScoredPass = new ScoredPass(),
 ): Promise<Feature<Float64Array>> {
   const { model, score = 'el2n', tokens = 'completion', reduction = 'mean' } = options;
   if (!model)
@@ -39,7 +45,7 @@ export async function tokenScoreFeature(
       const sequences = chosenSequences(model, records, appendEos, tokens);
       const places = scorable(sequences);
       const scored = places.map((i) => sequences[i] as TokenSequence);
-      const scores = await model.score(scored, run);
+      const { scores, seconds } = await pass.scores(model, scored, run);
       const values = new Float64Array(records.length).fill(Number.NaN);
       places.forEach((index, j) => {
         const { [score]: mean, tokens: count } = scores[j] as TokenScores;
@@ -49,6 +55,7 @@ export async function tokenScoreFeature(
       return {
         values,
         flopsCounted: forwardFlops(model, scored),
+        sharedSeconds: seconds,
         warnings: missing === 0 ? [] : [`${missing} records have no counted token and so no ${score}.`],
       };
     },

@@ -12,24 +12,27 @@ import type { Tokenizer } from '../tokenizer/tokenizer.ts';
 import { type BackendName, type LanguageModelOptions, loadWeights } from './load-weights.ts';
 import { type SaveOptions, saveCheckpoint } from './save.ts';
 import { batchesByTokens, pack, type TokenSequence } from './sequences.ts';
-
-export interface TokenScores {
-  /** Mean negative log-likelihood of the scored tokens, null without any */
-  readonly loss: number | null;
-  /** Sum of log-probabilities of the scored tokens */
-  readonly logProb: number;
-  readonly tokens: number;
-  readonly el2n: number | null;
-  readonly margin: number | null;
-  /** Every scored token was the model's first choice */
-  readonly allGreedy: boolean;
-}
+import { sequenceScores, type TokenScores, tokenOutputs } from './token-scores.ts';
 
 export interface GradientNorms {
   /** Square root of the sum of all tensors' squares */
   readonly global: Float64Array;
   /** Sum over stored tensors of their norms (the paper's score) */
   readonly sumOfTensorNorms: Float64Array;
+}
+
+/** Gradient norms and what `score` says of the same sequences. */
+export interface ScoredGradientNorms extends GradientNorms {
+  readonly scores: readonly TokenScores[];
+}
+
+export interface GradientNormRunOptions extends RunOptions {
+  /** The loss is the mean (default) or the sum of the scored tokens' cross-entropy */
+  readonly reduction?: 'tokenMean' | 'tokenSum';
+  /** One block's parameters instead of all */
+  readonly block?: number;
+  /** The scores too, from the same pass and with the bits of `score`; default false */
+  readonly scores?: boolean;
 }
 
 export interface GenerateOptions extends RunOptions {
@@ -182,28 +185,9 @@ export class LanguageModel {
     const out: TokenScores[] = [];
     for (const part of batchesByTokens(sequences, BATCH_TOKENS)) {
       const batch = pack(part.map((i) => sequences[i] as TokenSequence));
-      const n = batch.ids.length;
-      const outputs = { logProb: new Float64Array(n), el2n: new Float64Array(n), margin: new Float64Array(n), argmax: new Int32Array(n) };
+      const outputs = tokenOutputs(batch);
       await this.#score(batch, outputs, 'scores', options);
-      part.forEach((index, i) => {
-        const s = sequences[index] as TokenSequence;
-        const begin = batch.offsets[i] as number;
-        let tokens = 0;
-        let logProb = 0;
-        let el2n = 0;
-        let margin = 0;
-        let allGreedy = true;
-        for (let t = 1; t < s.ids.length; t++) {
-          if (s.mask[t] === 0) continue;
-          tokens++;
-          logProb += outputs.logProb[begin + t] as number;
-          el2n += outputs.el2n[begin + t] as number;
-          margin += outputs.margin[begin + t] as number;
-          allGreedy &&= outputs.argmax[begin + t] === s.ids[t];
-        }
-        const mean = (sum: number) => (tokens === 0 ? null : sum / tokens);
-        out.push({ loss: mean(-logProb), logProb, tokens, el2n: mean(el2n), margin: mean(margin), allGreedy });
-      });
+      out.push(...sequenceScores(batch, outputs));
       options.onProgress?.({ phase: 'scores', done: out.length, total: sequences.length });
     }
     return out;
@@ -241,24 +225,35 @@ export class LanguageModel {
   }
 
   /**
-   * Exact norms of each sequence's own loss gradient over all parameters (or one block's), the tied embedding included.
-   * The loss is the mean (`tokenMean`, default) or the sum of the scored tokens' cross-entropy.
+   * Exact norms of each sequence's own loss gradient over all parameters (or one block's), the tied embedding included; with
+   * `scores` also what `score` says of the sequences, from the same pass.
+   *
+   * @example
+   * const { global, scores } = await model.gradientNorms(sequences, { scores: true });
    */
   async gradientNorms(
     sequences: readonly TokenSequence[],
-    options: RunOptions & { reduction?: 'tokenMean' | 'tokenSum'; block?: number } = {},
-  ): Promise<GradientNorms> {
+    options: GradientNormRunOptions & { scores: true },
+  ): Promise<ScoredGradientNorms>;
+  async gradientNorms(sequences: readonly TokenSequence[], options?: GradientNormRunOptions): Promise<GradientNorms>;
+  async gradientNorms(
+    sequences: readonly TokenSequence[],
+    options: GradientNormRunOptions = {},
+  ): Promise<GradientNorms | ScoredGradientNorms> {
     const global = new Float64Array(sequences.length);
     const sumOfTensorNorms = new Float64Array(sequences.length);
+    const scores: TokenScores[] | null = options.scores ? [] : null;
     const p = this.tensors.length;
     let done = 0;
     for (const part of batchesByTokens(sequences, BATCH_TOKENS / 4)) {
       const batch = pack(part.map((i) => sequences[i] as TokenSequence));
       const squares = new Float64Array(part.length * p);
+      const outputs = scores ? tokenOutputs(batch) : undefined;
       const task = callNative(() =>
-        addon().gradientNormTask(this.handle, batch, options.reduction !== 'tokenSum', options.block ?? -1, squares),
+        addon().gradientNormTask(this.handle, batch, options.reduction !== 'tokenSum', options.block ?? -1, squares, outputs),
       );
       await runTask(task, 'gradient norms', { signal: options.signal });
+      if (outputs) scores?.push(...sequenceScores(batch, outputs));
       for (let i = 0; i < part.length; i++) {
         let sum = 0;
         let norms = 0;
@@ -273,7 +268,7 @@ export class LanguageModel {
       done += part.length;
       options.onProgress?.({ phase: 'gradient norms', done, total: sequences.length });
     }
-    return { global, sumOfTensorNorms };
+    return scores ? { global, sumOfTensorNorms, scores } : { global, sumOfTensorNorms };
   }
 
   /**

@@ -65,11 +65,15 @@ export interface NativeModel {
   dispose(): void;
 }
 
-export interface NativeScoreOutputs {
+/** Aligned with the ids; tokens that are no scored targets hold 0 (argmax: -1) */
+export interface NativeTokenOutputs {
   logProb?: Float64Array;
   el2n?: Float64Array;
   margin?: Float64Array;
   argmax?: Int32Array;
+}
+
+export interface NativeScoreOutputs extends NativeTokenOutputs {
   hidden?: Float32Array;
   embedding?: Float32Array;
   normalizeEmbedding?: boolean;
@@ -261,8 +265,15 @@ export interface NativeBinding {
   createModel(configJson: string, seed: bigint, backend: string, threads: number): NativeModel;
   saveModelTask(model: NativeModel, directory: string, dtype: 'F32' | 'F16' | 'BF16' | 'held' | 'source', shardBytes: number): NativeTask;
   scoreTask(model: NativeModel, batch: PackedBatch, outputs: NativeScoreOutputs): NativeTask;
-  /** squares: [samples, tensors] */
-  gradientNormTask(model: NativeModel, batch: PackedBatch, tokenMean: boolean, block: number, squares: Float64Array): NativeTask;
+  /** squares: [samples, tensors]; scores: as scoreTask gives them, from the same pass */
+  gradientNormTask(
+    model: NativeModel,
+    batch: PackedBatch,
+    tokenMean: boolean,
+    block: number,
+    squares: Float64Array,
+    scores?: NativeTokenOutputs,
+  ): NativeTask;
   /** loss: [1]; gradients: one array per tensor, in the order of `tensors()` */
   gradientTask(model: NativeModel, batch: PackedBatch, loss: Float64Array, gradients: Float32Array[]): NativeTask;
   /** What work on a model would hold, from its config or from the headers of a folder; reads no weights and follows no token's value. */

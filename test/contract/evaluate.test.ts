@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { evaluate } from '../../src/evaluate/evaluate.ts';
 import { runningPerplexity } from '../../src/evaluate/perplexity.ts';
 import type { ToxicityScorer } from '../../src/evaluate/scorer.ts';
@@ -101,5 +101,19 @@ describe('features of a model', () => {
     expect(embeddings?.values).toMatchObject({ rows: 7, columns: 32 });
     const row = embeddings?.values.data.subarray(0, 32) ?? [];
     expect(Math.hypot(...row)).toBeCloseTo(1, 5);
+  });
+  it('are the same from one pass as from one for each', async () => {
+    using model = create();
+    for (const score of ['loss', 'el2n', 'margin'] as const) {
+      for (const tokens of ['completion', 'all'] as const) {
+        const context = { model, scores: { score, tokens }, gradientNorms: { tokens } };
+        const scoring = vi.spyOn(model, 'score');
+        const both = await computeFeatures(pool, ['gradientNorms', 'scores'], context);
+        expect(scoring).not.toHaveBeenCalled();
+        scoring.mockRestore();
+        expect(both.scores?.values).toEqual((await computeFeatures(pool, ['scores'], context)).scores?.values);
+        expect(both.gradientNorms?.values).toEqual((await computeFeatures(pool, ['gradientNorms'], context)).gradientNorms?.values);
+      }
+    }
   });
 });

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { packageRoot } from '../../src/core/package-root.ts';
 import { LanguageModel } from '../../src/model/language-model.ts';
 import type { CellResult } from '../../src/study/cell-result.ts';
@@ -99,6 +99,27 @@ describe('the commands in a row', () => {
     };
     expect(rows.records).toHaveLength(60);
     expect(Object.keys(rows.records?.[0] ?? {})).toEqual(['id', 'loss', 'el2n', 'toxicity']);
+  });
+
+  it('score takes losses and gradient norms from one pass', async () => {
+    const records = async (what: string, ...more: string[]) =>
+      (await json(['score', '--model', model, '--data', pool, '--what', what, ...more]))['records'] as Record<string, number>[];
+    const norms = vi.spyOn(LanguageModel.prototype, 'gradientNorms');
+    const scores = vi.spyOn(LanguageModel.prototype, 'score');
+    for (const more of [[], ['--tokens', 'all', '--norm', 'sum-of-tensors']]) {
+      const together = await records('loss,gradient-norm,el2n,margin', ...more);
+      expect([norms.mock.calls.length, scores.mock.calls.length]).toEqual([1, 0]);
+      expect(together).toHaveLength(60);
+      const apart = await records('loss,el2n,margin', ...more);
+      expect([norms.mock.calls.length, scores.mock.calls.length]).toEqual([1, 1]);
+      const alone = await records('gradient-norm', ...more);
+      expect(together).toEqual(apart.map((r, i) => ({ ...r, gradientNorm: alone[i]?.['gradientNorm'] })));
+      expect(together.every((r) => (r['gradientNorm'] as number) > 0)).toBe(true);
+      norms.mockClear();
+      scores.mockClear();
+    }
+    norms.mockRestore();
+    scores.mockRestore();
   });
 
   it('repair can be interrupted and resumed to the same weights', async () => {

@@ -123,9 +123,16 @@ describe('for 1, 2 and 5 threads', () => {
         await model.logProbs(sequences),
         await model.embed(sequences),
         await model.logits(sequences.slice(0, 5)),
-        await model.gradientNorms(sequences),
+        await model.gradientNorms(sequences, { scores: true }),
       ];
     });
+  });
+
+  it('scores beside gradient norms have the bits of scores alone', async () => {
+    using model = create(2);
+    const { scores, ...norms } = await model.gradientNorms(sequences, { scores: true });
+    expect(bits(scores)).toEqual(bits(await model.score(sequences)));
+    expect(bits(norms)).toEqual(bits(await model.gradientNorms(sequences)));
   });
 
   it('greedy and sampled text is the same', async () => {

@@ -102,7 +102,7 @@ describe('lifetime of native work', () => {
   it('says what is wrong with an argument', () => {
     const child = run(
       'arguments',
-      `for (const call of [() => addon().gradientNormTask(model, { ids: [1, 2], offsets }, true, -1, squares), () => addon().gradientNormTask(model, { ids, offsets }, true, 99, squares), () => addon().gradientNormTask({}, { ids, offsets }, true, -1, squares)]) {
+      `for (const call of [() => addon().gradientNormTask(model, { ids: [1, 2], offsets }, true, -1, squares), () => addon().gradientNormTask(model, { ids, offsets }, true, 99, squares), () => addon().gradientNormTask({}, { ids, offsets }, true, -1, squares), () => addon().gradientNormTask(model, { ids, offsets }, true, -1, squares, { el2n: new Float32Array(1) }), () => addon().gradientNormTask(model, { ids, offsets }, true, -1, squares, 5)]) {
          try { call(); } catch (error) { console.log(error.code, error.message); }
        }`,
     );
@@ -110,6 +110,8 @@ describe('lifetime of native work', () => {
       'invalid-argument Expected an Int32Array for batch.ids but received another kind of value.',
       'invalid-argument Expected an integer from -1 to 5 for block but received 99.',
       'invalid-argument Expected a native model for model.',
+      'invalid-argument Expected a Float64Array for el2n but received a typed array of another kind.',
+      'invalid-argument Expected an object of arrays for the scores of gradient norms.',
     ]);
   });
 });

@@ -116,17 +116,18 @@ async function computeScores(
   run: RunOptions,
 ): Promise<ScoreColumns> {
   const columns: ScoreColumns = {};
-  if (model && what.some((w) => w === 'loss' || w === 'el2n' || w === 'margin')) {
-    const scores = await model.score(chosenSequences(model, records, appendEos, tokens), run);
+  if (model && what.some((w) => w === 'loss' || w === 'el2n' || w === 'margin' || w === 'gradient-norm')) {
+    const sequences = chosenSequences(model, records, appendEos, tokens);
+    const norms = what.includes('gradient-norm') ? await model.gradientNorms(sequences, { ...run, scores: true }) : null;
+    const scores = norms?.scores ?? (await model.score(sequences, run));
     for (const w of ['loss', 'el2n', 'margin'] as const) if (what.includes(w)) columns[w] = scores.map((s) => s[w]);
-  }
-  if (model && what.includes('gradient-norm')) {
-    const { gradientNorms } = await computeFeatures({ records, appendEos }, ['gradientNorms'], {
-      model,
-      gradientNorms: { norm, tokens },
-      ...run,
-    });
-    columns['gradient-norm'] = [...(gradientNorms?.values ?? [])].map((v) => (Number.isFinite(v) ? v : null));
+    if (norms) {
+      const values = norm === 'global' ? norms.global : norms.sumOfTensorNorms;
+      columns['gradient-norm'] = scores.map((s, i) => {
+        const value = values[i] as number;
+        return s.tokens > 0 && Number.isFinite(value) ? value : null;
+      });
+    }
   }
   if (what.includes('embedding')) {
     const by = { model: embedder.model ?? model ?? undefined, encoder: embedder.encoder };

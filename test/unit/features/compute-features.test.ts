@@ -10,9 +10,12 @@ import type { TokenSequence } from '../../../src/model/sequences.ts';
 import { byteTokenizer } from '../../byte-tokenizer.ts';
 import { pairRecord, pairRecords } from '../../pair-records.ts';
 
-/** Embeds a text as (number of tokens, first token); counts its calls. */
+/** Embeds a text as (number of tokens, first token); keeps the sequences and the kind of each call. */
 function fakeModel() {
   const calls: TokenSequence[][] = [];
+  const passes: string[] = [];
+  const scoresOf = (sequences: TokenSequence[]) =>
+    sequences.map((s) => ({ loss: s.ids.length, el2n: 1, margin: 0.5, tokens: 3, logProb: -1, allGreedy: false }));
   const model = {
     tokenizer: byteTokenizer,
     requireTokenizer: () => byteTokenizer,
@@ -23,19 +26,22 @@ function fakeModel() {
       calls.push(sequences);
       return matrix(Float32Array.from(sequences.flatMap((s) => [s.ids.length, s.ids[0] as number])), sequences.length, 2);
     },
-    gradientNorms: async (sequences: TokenSequence[]) => {
+    gradientNorms: async (sequences: TokenSequence[], options: { scores?: boolean }) => {
       calls.push(sequences);
+      passes.push(options.scores ? 'norms and scores' : 'norms');
       return {
+        ...(options.scores ? { scores: scoresOf(sequences) } : {}),
         global: Float64Array.from(sequences, (s) => s.ids.length),
         sumOfTensorNorms: Float64Array.from(sequences, (s) => 2 * s.ids.length),
       };
     },
     score: async (sequences: TokenSequence[]) => {
       calls.push(sequences);
-      return sequences.map((s) => ({ loss: s.ids.length, el2n: 1, margin: 0.5, tokens: 3, logProb: -1, allGreedy: false }));
+      passes.push('scores');
+      return scoresOf(sequences);
     },
   };
-  return { model: model as unknown as LanguageModel, calls };
+  return { model: model as unknown as LanguageModel, calls, passes };
 }
 
 let folder: string;
@@ -91,6 +97,54 @@ describe('computeFeatures', () => {
     ]).toEqual(new Array(5).fill(1.5));
     const given = await computeFeatures(pool, ['scores'], { scores: { values: Float64Array.of(1, 2, 3, 4, 5) } });
     expect(given.scores?.options).toEqual({ source: 'given' });
+  });
+  it('takes gradient norms and scores of the same texts from one pass', async () => {
+    const alone = fakeModel();
+    const { gradientNorms } = await computeFeatures(pool, ['gradientNorms'], { model: alone.model });
+    const { scores } = await computeFeatures(pool, ['scores'], { model: alone.model, scores: { score: 'loss' } });
+    expect(alone.passes).toEqual(['norms', 'scores']);
+    for (const needs of [
+      ['gradientNorms', 'scores'],
+      ['scores', 'gradientNorms'],
+    ] as const) {
+      const { model, passes } = fakeModel();
+      const both = await computeFeatures(pool, needs, { model, scores: { score: 'loss' } });
+      expect(passes).toEqual(['norms and scores']);
+      expect(both.gradientNorms?.values).toEqual(gradientNorms?.values);
+      expect(both.scores?.values).toEqual(scores?.values);
+      // what they cost alone, and nothing of it now
+      expect(both.scores?.cost.flopsCounted).toBe(scores?.cost.flopsCounted);
+      expect(both.scores?.incurred.flopsCounted).toBe(0);
+      expect(both.gradientNorms?.incurred).toEqual(both.gradientNorms?.cost);
+    }
+  });
+  it.each([
+    ['other tokens', { scores: { tokens: 'all' } }, ['norms', 'scores']],
+    ['other texts', { gradientNorms: { text: 'gold' } }, ['norms', 'scores']],
+    ['another model', { gradientNorms: { model: fakeModel().model } }, ['scores']],
+    ['scores that are given', { scores: { values: new Float64Array(5) } }, ['norms']],
+  ] as const)('keeps passes apart for %s', async (_, options, expected) => {
+    const { model, passes } = fakeModel();
+    const records = pool.records.map((r) => ({ ...r, gold: 'gold text' }));
+    await computeFeatures({ ...pool, records }, ['gradientNorms', 'scores'], { model, ...options });
+    expect(passes).toEqual(expected);
+  });
+  it('shares no pass that the cache saves', async () => {
+    const { model, passes } = fakeModel();
+    const context = { model, cacheDirectory: folder };
+    await computeFeatures(pool, ['gradientNorms'], context);
+    const { scores } = await computeFeatures(pool, ['gradientNorms', 'scores'], context);
+    expect(passes).toEqual(['norms', 'scores']);
+    expect(scores?.incurred).toEqual(scores?.cost);
+    await computeFeatures(pool, ['gradientNorms', 'scores'], {
+      ...context,
+      gradientNorms: { norm: 'sum-of-tensors' },
+      scores: { score: 'margin' },
+    });
+    expect(passes.slice(2)).toEqual(['norms and scores']);
+    const kept = await computeFeatures(pool, ['scores'], { ...context, scores: { score: 'margin' } });
+    expect(kept.scores).toMatchObject({ cached: true, cost: { flopsCounted: scores?.cost.flopsCounted } });
+    expect(passes).toHaveLength(3);
   });
   it('never takes an unscored text for harmless', async () => {
     const records = [pairRecord({ rejected: 'bad' }), pairRecord({ rejected: 'odd' }), pairRecord({})];
