@@ -108,7 +108,7 @@ Status forecast_score(const std::shared_ptr<Model>& model, const PackedBatch& ba
 
 // Exact per-sample squared gradient norms of (1/Z) sum_t mask CE_t, per stored tensor. squares: [samples, tensors(model).size()].
 // Z = number of scored tokens (token_mean) or 1. block: -1 = all tensors, otherwise only that block's (others stay 0).
-// `scores` come from the same pass with the bits of score_task's.
+// `scores` come from the same pass, on plain and cpu with the bits of score_task's.
 Status gradient_norm_task(const std::shared_ptr<Model>& model, const PackedBatch& batch, bool token_mean, int block, double* squares,
                           const TokenOutputs& scores, std::unique_ptr<Task>* task);
 

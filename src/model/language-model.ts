@@ -31,7 +31,7 @@ export interface GradientNormRunOptions extends RunOptions {
   readonly reduction?: 'tokenMean' | 'tokenSum';
   /** One block's parameters instead of all */
   readonly block?: number;
-  /** The scores too, from the same pass and with the bits of `score`; default false */
+  /** The scores too, from the same pass and on the processor with the bits of `score`; default false */
   readonly scores?: boolean;
 }
 
