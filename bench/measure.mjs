@@ -3,7 +3,7 @@
 // `seconds` is the work alone: loading and a warm-up on a small part come before.
 import { parseArgs } from 'node:util';
 import * as mendset from '../dist/index.js';
-import { timed } from './processor-time.mjs';
+import { timedRepeatedly } from './processor-time.mjs';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -31,7 +31,7 @@ const works = {
     const warm = await centroids(8);
     await mendset.kMeans(part(x, WARM_ROWS), { ...run, k: 8, maxIterations: 2, centroids: warm });
     const options = { ...run, second: false, k: start.rows, maxIterations: Number(values.iterations ?? 10), centroids: start };
-    const { result, ...time } = await timed(() => mendset.kMeans(x, options));
+    const { result, ...time } = await timedRepeatedly(() => mendset.kMeans(x, options));
     const { iterations, inertia, stop, pairs, computedDistances } = result;
     return {
       ...time,
@@ -46,7 +46,7 @@ const works = {
   async 'k-center'() {
     const x = await mendset.readEmbeddings(values.x);
     await mendset.kCenterGreedy(part(x, WARM_ROWS), { ...run, k: 8, first: 0 });
-    const { result, ...time } = await timed(() => mendset.kCenterGreedy(x, { ...run, k, first: 0 }));
+    const { result, ...time } = await timedRepeatedly(() => mendset.kCenterGreedy(x, { ...run, k, first: 0 }));
     return { ...time, saved: [result.order] };
   },
   async saps() {
@@ -54,14 +54,14 @@ const works = {
     const choose = (rows, count) =>
       mendset.saps().select({ n: rows.rows, budget: count, seed: 1, features: { embeddings: rows } }, { ...run, poolHash: null });
     await choose(part(embeddings, WARM_ROWS), 100);
-    const { result, ...time } = await timed(() => choose(embeddings, budget));
+    const { result, ...time } = await timedRepeatedly(() => choose(embeddings, budget));
     return { ...time, inertia: result.inertia, timings: result.timings, saved: [result.indices] };
   },
   async random() {
     const n = (await mendset.readNpyVector(values.x)).length;
     const choose = (rows, count) => mendset.random().select({ n: rows, budget: count, seed: 1, features: {} }, run);
     await choose(100_000, 1000);
-    const { result, ...time } = await timed(() => choose(n, budget));
+    const { result, ...time } = await timedRepeatedly(() => choose(n, budget));
     return { ...time, saved: [result.indices] };
   },
   async ccs() {
@@ -71,19 +71,19 @@ const works = {
         .ccs({ score: 'given', beta: 0.2 })
         .select({ n: each.length, budget: count, seed: 1, features: { scores: each } }, { ...run, poolHash: null });
     await choose(scores.subarray(0, WARM_ROWS), 100);
-    const { result, ...time } = await timed(() => choose(scores, budget));
+    const { result, ...time } = await timedRepeatedly(() => choose(scores, budget));
     return { ...time, saved: [result.indices] };
   },
   async neighbours() {
     const x = await mendset.readEmbeddings(values.x);
     await mendset.nearestNeighbours(part(x, WARM_ROWS), { ...run, k });
-    const { result, ...time } = await timed(() => mendset.nearestNeighbours(x, { ...run, k }));
+    const { result, ...time } = await timedRepeatedly(() => mendset.nearestNeighbours(x, { ...run, k }));
     return { ...time, saved: [result.indices, [x.rows, k]] };
   },
   async 'facility-location'() {
     const x = await mendset.readEmbeddings(values.x);
     await mendset.facilityLocationGreedy(part(x, WARM_ROWS), { ...run, budget: 8 });
-    const { result, ...time } = await timed(() => mendset.facilityLocationGreedy(x, { ...run, budget }));
+    const { result, ...time } = await timedRepeatedly(() => mendset.facilityLocationGreedy(x, { ...run, budget }));
     return { ...time, evaluations: result.evaluations, saved: [result.order] };
   },
 };

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { median } from './machine.mjs';
 
 /** Seconds of processor time that the whole machine has spent; null where the system does not say. */
 function machineBusy() {
@@ -40,4 +41,24 @@ export async function timed(work) {
   const foreign = machine === null ? null : Math.max(0, machineBusy() - machine - processorSeconds) / Math.max(seconds, 1e-9);
   const workBytes = before === null ? null : Math.max(0, residentBytes('VmHWM') - before);
   return { result, seconds, processorSeconds, foreign, workBytes };
+}
+
+/** Seconds that repeated runs of a short work take together, and the most of them. */
+const REPEATED_SECONDS = 2;
+const MOST_RUNS = 15;
+
+/**
+ * `timed`; a work of less than half a second is run again until two seconds have passed, since threads that were idle run at a lower clock at first.
+ * `seconds` is then the median of the later half of `runs`, and memory that of the first run. `measure.py` does the same.
+ */
+export async function timedRepeatedly(work) {
+  const first = await timed(work);
+  if (first.seconds >= 0.5) return { ...first, runs: 1 };
+  const runs = [first];
+  for (let spent = first.seconds; spent < REPEATED_SECONDS && runs.length < MOST_RUNS; spent += runs.at(-1).seconds)
+    runs.push(await timed(work));
+  const later = runs.slice(runs.length >> 1);
+  const of = (key) => median(later.map((run) => run[key]));
+  const foreign = later.some((run) => run.foreign === null) ? null : Math.max(0, of('foreign'));
+  return { ...first, seconds: of('seconds'), processorSeconds: of('processorSeconds'), foreign, runs: runs.length };
 }
