@@ -5,77 +5,16 @@ import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, freemem, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { engineInfo } from '../dist/index.js';
+import { SHAPES } from './checkpoint-shapes.mjs';
 import { machine, median, root } from './machine.mjs';
+import { readOptions } from './options.mjs';
 import { measureOnce } from './rounds.mjs';
 
-/** config.json of the hub's checkpoints, what matters for shapes. */
-const SHAPES = {
-  'gpt2-small': { model_type: 'gpt2', n_layer: 12, n_embd: 768, n_head: 12, vocab_size: 50257, n_positions: 1024 },
-  'gpt2-large': { model_type: 'gpt2', n_layer: 36, n_embd: 1280, n_head: 20, vocab_size: 50257, n_positions: 1024 },
-  'gpt2-xl': { model_type: 'gpt2', n_layer: 48, n_embd: 1600, n_head: 25, vocab_size: 50257, n_positions: 1024 },
-  'gpt-neo-1.3b': {
-    model_type: 'gpt_neo',
-    num_layers: 24,
-    hidden_size: 2048,
-    num_heads: 16,
-    vocab_size: 50257,
-    max_position_embeddings: 2048,
-    attention_types: [[['global', 'local'], 12]],
-    window_size: 256,
-  },
-  'pythia-2.8b': {
-    model_type: 'gpt_neox',
-    num_hidden_layers: 32,
-    hidden_size: 2560,
-    num_attention_heads: 32,
-    intermediate_size: 10240,
-    vocab_size: 50304,
-    max_position_embeddings: 2048,
-    rotary_pct: 0.25,
-    use_parallel_residual: true,
-    tie_word_embeddings: false,
-  },
-};
 const GIB = 2 ** 30;
 
-const { values } = parseArgs({
-  options: {
-    shapes: { type: 'string', default: 'gpt2-xl,gpt-neo-1.3b,pythia-2.8b' },
-    dtype: { type: 'string', default: 'F32' },
-    weights: { type: 'string', default: 'float32' },
-    folder: { type: 'string' },
-    rounds: { type: 'string', default: '3' },
-    out: { type: 'string' },
-    help: { type: 'boolean', default: false },
-  },
-});
-const refuse = (sentence) => {
-  console.error(sentence);
-  process.exit(2);
-};
-if (values.help) {
-  console.log(
-    [
-      'npm run bench -- checkpoints [options]',
-      `  --shapes <names>   comma-separated: ${Object.keys(SHAPES).join(', ')} (default gpt2-xl,gpt-neo-1.3b,pythia-2.8b)`,
-      '  --dtype <name>     F32 (default), F16 or BF16: how the files store the weights',
-      '  --weights <name>   float32 (default), or stored: 16-bit weights stay so in memory',
-      '  --folder <dir>     where the checkpoints are written and left, for another run (default: a temporary folder, removed)',
-      '  --rounds <n>       times that reading and loading are measured, interleaved (default 3)',
-      '  --out <file.json>  the result',
-    ].join('\n'),
-  );
-  process.exit(0);
-}
-const shapes = values.shapes.split(',');
-const unknown = shapes.find((name) => !(name in SHAPES));
-if (unknown !== undefined) refuse(`Expected --shapes out of ${Object.keys(SHAPES).join(', ')} but received "${unknown}".`);
-if (!['F32', 'F16', 'BF16'].includes(values.dtype)) refuse(`Expected --dtype F32, F16 or BF16 but received "${values.dtype}".`);
-if (!['float32', 'stored'].includes(values.weights)) refuse(`Expected --weights float32 or stored but received "${values.weights}".`);
-const rounds = Number(values.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) refuse(`Expected a whole number of at least 1 for --rounds but received "${values.rounds}".`);
+const values = readOptions('checkpoints', process.argv.slice(2));
+const { shapes, rounds } = values;
 
 const base = values.folder ?? mkdtempSync(join(tmpdir(), 'mendset-checkpoints-'));
 if (values.folder === undefined) process.on('exit', () => rmSync(base, { recursive: true, force: true }));

@@ -5,37 +5,21 @@
 // The order turns each round. Reported are medians of the ratios within a round; rounds in which other processes kept more than 0.3 cores
 // busy are left out where three quiet ones remain, and counted. MENDSET_ISA=avx2 limits ours; --peer-isa avx2 limits PyTorch alike.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { engineInfo, LanguageModel, RandomStream, writeNpy } from '../dist/index.js';
 import { LM_ROWS, lmRowTitle } from './lm-rows.mjs';
 import { machine, median, root } from './machine.mjs';
+import { operationBench } from './operation-bench.mjs';
+import { readOptions } from './options.mjs';
 import { peerLimits } from './peer-isa.mjs';
 import { measureOnce, quietRounds } from './rounds.mjs';
 
-const { values } = parseArgs({
-  options: {
-    python: { type: 'string', default: 'python3' },
-    inputs: { type: 'string', default: join(root, 'build', 'bench-inputs') },
-    rounds: { type: 'string', default: '5' },
-    rows: { type: 'string' },
-    threads: { type: 'string', default: '2' },
-    steps: { type: 'string', default: '3' },
-    'peer-isa': { type: 'string' },
-    'no-roofline': { type: 'boolean', default: false },
-    native: { type: 'string' },
-    out: { type: 'string', default: join(root, 'bench', 'results', 'lm.json') },
-  },
-});
-const rounds = Number(values.rounds);
+const values = readOptions('lm', process.argv.slice(2));
+const { rounds } = values;
+const threads = String(values.threads);
 const limits = peerLimits(values['peer-isa']);
-const wanted = values.rows?.split(',') ?? null;
-const unknown = wanted?.filter((name) => !LM_ROWS.some((row) => row.name === name)) ?? [];
-if (unknown.length > 0) {
-  console.error(`Expected rows among ${LM_ROWS.map((row) => row.name).join(', ')} but received ${unknown.join(', ')}.`);
-  process.exit(2);
-}
+const wanted = values.rows ?? null;
 
 /** The folder of a row's model; GPT-2 small's shape is written once with random weights. */
 async function modelFolder(name) {
@@ -72,7 +56,7 @@ const results = [];
 for (const row of LM_ROWS.filter(({ name }) => wanted === null || wanted.includes(name))) {
   const model = await modelFolder(row.model);
   const tokens = await tokenFile(row, JSON.parse(readFileSync(join(model, 'config.json'), 'utf8')).vocab_size);
-  const args = ['--model', model, '--tokens', tokens, '--threads', values.threads, '--steps', row.model === 'demo' ? '50' : values.steps];
+  const args = ['--model', model, '--tokens', tokens, '--threads', threads, '--steps', row.model === 'demo' ? '50' : String(values.steps)];
   const who = ['mendset', ...row.peers];
   const measurements = [];
   for (let round = 0; round < rounds; round++) {
@@ -152,16 +136,12 @@ const operations = values['no-roofline'] ? null : roofline();
 
 /** Operations with their share of the ceiling: the larger of arithmetic and memory, each against what the machine did in the same run. */
 function roofline() {
-  const native =
-    values.native ??
-    (existsSync(join(root, 'build')) ? readdirSync(join(root, 'build'), { recursive: true }) : [])
-      .map((name) => join(root, 'build', name))
-      .find((name) => /model_operation_bench(\.exe)?$/.test(name));
+  const native = operationBench(values.native);
   if (native === undefined) {
     console.log('The operations were not measured: build their benchmark with cmake -DMENDSET_BENCH=ON.');
     return null;
   }
-  const { stdout, status } = spawnSync(native, ['--threads', values.threads], {
+  const { stdout, status } = spawnSync(native, ['--threads', threads], {
     encoding: 'utf8',
     maxBuffer: 1 << 26,
     env: { MENDSET_ISA: where.isa, ...process.env },
@@ -190,7 +170,7 @@ const rows = LM_ROWS.flatMap(
 mkdirSync(dirname(values.out), { recursive: true });
 const kept = {
   kind: 'lm',
-  threads: Number(values.threads),
+  threads: values.threads,
   peerIsa: values['peer-isa'] ?? null,
   machine: where,
   rows,

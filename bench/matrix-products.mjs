@@ -3,10 +3,11 @@
 //   npm run bench -- matrix-products --python PYTHON [--rounds 3] [--threads 2] [--filter TEXT] [--blis FILE] [--isa avx2] [--native FILE] [--out FILE.json]
 // --isa avx2 limits all of them.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { engineInfo } from '../dist/index.js';
 import { machine, median, root } from './machine.mjs';
+import { operationBench } from './operation-bench.mjs';
 import { readOptions } from './options.mjs';
 
 const values = readOptions('matrix-products', process.argv.slice(2));
@@ -21,11 +22,7 @@ const LIMITS = {
     BLIS_ARCH_TYPE: 'zen3',
   },
 };
-const native =
-  values.native ??
-  (existsSync(join(root, 'build')) ? readdirSync(join(root, 'build'), { recursive: true }) : [])
-    .map((name) => join(root, 'build', name))
-    .find((name) => /model_operation_bench(\.exe)?$/.test(name));
+const native = operationBench(values.native);
 if (native === undefined) {
   console.error('Expected the native benchmark of operations but it is not built: cmake -DMENDSET_TESTS=ON -DMENDSET_BENCH=ON.');
   process.exit(2);

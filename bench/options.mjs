@@ -1,6 +1,7 @@
 // The options of every benchmark in one table: what --help prints, and what is checked before anything is measured.
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
+import { SHAPES } from './checkpoint-shapes.mjs';
 import { LM_ROWS } from './lm-rows.mjs';
 import { root } from './machine.mjs';
 import { ROWS as PEER_ROWS } from './peer-rows.mjs';
@@ -35,7 +36,7 @@ export const SELECTION_WORKS = [
   'deduplicate',
 ];
 
-/** kind: text, count (a whole number of at least 1), names (of a list, with commas), flag */
+/** kind: text, count (a whole number of at least 1), name (of a list), names (several, with commas), flag */
 export const BENCHMARKS = {
   selection: {
     file: 'selection.mjs',
@@ -130,7 +131,24 @@ export const BENCHMARKS = {
   checkpoints: {
     file: 'checkpoints.mjs',
     words: 'the published shapes of models: loaded, scored, repaired and saved',
-    options: null, // its own
+    options: {
+      shapes: {
+        kind: 'names',
+        value: 'NAME,...',
+        of: Object.keys(SHAPES),
+        default: 'gpt2-xl,gpt-neo-1.3b,pythia-2.8b',
+        words: 'whose checkpoints',
+      },
+      dtype: { kind: 'name', value: 'TYPE', of: ['F32', 'F16', 'BF16'], default: 'F32', words: 'how the files store the weights' },
+      weights: { kind: 'name', value: 'NAME', of: ['float32', 'stored'], default: 'float32', words: 'how the weights are held in memory' },
+      folder: {
+        kind: 'text',
+        value: 'FOLDER',
+        words: 'where the checkpoints are written and left for another run; default a temporary one',
+      },
+      rounds: rounds('3'),
+      out: { kind: 'text', value: 'FILE.json', words: 'where the results go; default nowhere' },
+    },
   },
   readme: {
     file: 'readme-table.mjs',
@@ -173,10 +191,10 @@ function converted(name, value, option) {
     if (!/^[1-9]\d*$/.test(value)) refuse(`Expected a whole number of at least 1 for --${name} but received "${value}".`);
     return Number(value);
   }
-  if (option.kind !== 'names') return value;
-  const names = value.split(',');
+  if (option.kind !== 'names' && option.kind !== 'name') return value;
+  const names = option.kind === 'name' ? [value] : value.split(',');
   for (const each of names) if (!option.of.includes(each)) refuse(`Expected ${list(option.of)} for --${name} but received "${each}".`);
-  return names;
+  return option.kind === 'name' ? value : names;
 }
 
 function optionLine([name, { kind, value, default: standard, of, words }]) {

@@ -7,29 +7,18 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { engineInfo } from '../dist/index.js';
 import { machine, median, root } from './machine.mjs';
+import { readOptions } from './options.mjs';
 import { peerLimits } from './peer-isa.mjs';
 import { ROWS, rowTitle } from './peer-rows.mjs';
 import { measureOnce, quietRounds } from './rounds.mjs';
 
-const { values } = parseArgs({
-  options: {
-    python: { type: 'string', default: 'python3' },
-    inputs: { type: 'string', default: join(root, 'build', 'bench-inputs') },
-    rounds: { type: 'string', default: '5' },
-    rows: { type: 'string' },
-    threads: { type: 'string', default: '2' },
-    small: { type: 'boolean', default: false },
-    data: { type: 'string' },
-    'peer-isa': { type: 'string' },
-    out: { type: 'string', default: join(root, 'bench', 'results', 'selection-peers.json') },
-  },
-});
-const rounds = Number(values.rounds);
+const values = readOptions('peers', process.argv.slice(2));
+const { rounds } = values;
+const small = values.small ?? false;
 const limits = peerLimits(values['peer-isa']);
-const inputs = values.small ? `${values.inputs}-small` : values.inputs;
+const inputs = small ? `${values.inputs}-small` : values.inputs;
 const saved = join(inputs, 'results');
 
 function runOrExit(command, args) {
@@ -51,8 +40,8 @@ function shapeOf(path) {
 }
 
 mkdirSync(saved, { recursive: true });
-runOrExit(values.python, [join(root, 'bench/peers/make_inputs.py'), '--out', inputs, ...(values.small ? ['--small'] : [])]);
-const wanted = values.rows?.split(',');
+runOrExit(values.python, [join(root, 'bench/peers/make_inputs.py'), '--out', inputs, ...(small ? ['--small'] : [])]);
+const wanted = values.rows;
 const rows = ROWS.filter((row) => !wanted || wanted.includes(row.name));
 if (rows.some((row) => row.real) && !existsSync(join(inputs, 'tfidf.npy'))) {
   runOrExit(process.execPath, [join(root, 'bench/real-vectors.mjs'), '--out', inputs, ...(values.data ? ['--data', values.data] : [])]);
@@ -63,7 +52,7 @@ const where = machine(engineInfo());
 // With --rows the others are kept as an earlier run on the same kind of machine left them; every row says its commit and date.
 const earlier = wanted && existsSync(values.out) ? JSON.parse(readFileSync(values.out, 'utf8')) : null;
 const kept =
-  earlier?.machine.cpu === where.cpu && earlier.small === values.small && (earlier.peerIsa ?? null) === (values['peer-isa'] ?? null)
+  earlier?.machine.cpu === where.cpu && earlier.small === small && (earlier.peerIsa ?? null) === (values['peer-isa'] ?? null)
     ? earlier.rows.filter((row) => !wanted.includes(row.name))
     : [];
 const results = [];
@@ -79,7 +68,7 @@ for (const row of rows) {
   for (let round = 0; round < rounds; round++) {
     for (let place = 0; place < who.length; place++) {
       const peer = who[(place + round) % who.length];
-      const args = ['--x', x, '--threads', values.threads, '--save', join(saved, `${row.name}.${peer}.npy`)];
+      const args = ['--x', x, '--threads', String(values.threads), '--save', join(saved, `${row.name}.${peer}.npy`)];
       if (start) args.push('--start', start);
       if (k) args.push('--k', String(k));
       if (budget) args.push('--budget', String(budget));
@@ -181,7 +170,7 @@ function write() {
   mkdirSync(join(values.out, '..'), { recursive: true });
   writeFileSync(
     values.out,
-    `${JSON.stringify({ kind: 'selection-peers', small: values.small, threads: Number(values.threads), peerIsa: values['peer-isa'] ?? null, machine: where, inputs: manifest, rows: ordered }, null, 1)}\n`,
+    `${JSON.stringify({ kind: 'selection-peers', small, threads: values.threads, peerIsa: values['peer-isa'] ?? null, machine: where, inputs: manifest, rows: ordered }, null, 1)}\n`,
   );
 }
 

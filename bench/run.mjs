@@ -16,7 +16,7 @@ if (!Object.hasOwn(BENCHMARKS, part ?? ''))
   refuse(
     `Expected ${names.slice(0, -1).join(', ')} or ${names.at(-1)} after "npm run bench --" but received ${part === undefined ? 'nothing' : `"${part}"`}: see --help.`,
   );
-if (BENCHMARKS[part].options) readOptions(part, rest);
+readOptions(part, rest);
 if (part !== 'readme' && !existsSync(join(root, 'dist', 'index.js')))
   refuse('Expected the built package in dist/ but there is none: run npm run build first.');
 process.exit(spawnSync(process.execPath, [join(root, 'bench', BENCHMARKS[part].file), ...rest], { stdio: 'inherit' }).status ?? 1);

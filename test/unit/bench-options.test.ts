@@ -10,7 +10,7 @@ describe('npm run bench', () => {
   it('lists the benchmarks and the options of each', () => {
     const help = bench('--help');
     expect(help.status).toBe(0);
-    for (const part of ['selection', 'lm', 'peers', 'cost', 'tokenizer', 'readme']) {
+    for (const part of ['selection', 'lm', 'matrix-products', 'peers', 'cost', 'tokenizer', 'checkpoints', 'readme']) {
       expect(help.stdout).toMatch(new RegExp(`^  ${part} `, 'm'));
       const own = bench(part, '--help');
       expect([own.status, own.stderr]).toEqual([0, '']);
@@ -29,6 +29,8 @@ describe('npm run bench', () => {
     [['selection', '--only', 'saps,sapz'], /for --only but received "sapz"/],
     [['peers', '--rows', 'nothing'], /^Expected k-means-gaussian, .* for --rows but received "nothing"/],
     [['cost', '--axes', 'n,x'], /^Expected n, d, k or threads for --axes but received "x"/],
+    [['checkpoints', '--shapes', 'gpt2-xl,gpt3'], /^Expected gpt2-small, .* for --shapes but received "gpt3"/],
+    [['checkpoints', '--dtype', 'F32,BF16'], /^Expected F32, F16 or BF16 for --dtype but received "F32,BF16"/],
     [['cost', '--full=yes'], /^Expected no value for --full but received "yes"/],
   ] as const)('%j is one sentence and ends with 2', (args, message) => {
     const { status, stdout, stderr } = bench(...args);
