@@ -55,24 +55,23 @@ bool read_output(const Napi::Object& object, const char* name, int64_t count, Pi
 bool open_backend(const Napi::Value& name, const Napi::Value& threads, std::shared_ptr<Backend>* out);
 
 // A fresh typed array with the same numbers.
-template <typename Array, typename T>
-Array copied(Napi::Env env, const std::vector<T>& values) {
+template <typename Array, typename Values>
+Array copied(Napi::Env env, const Values& values) {
   Array array = Array::New(env, values.size());
-  std::transform(values.begin(), values.end(), array.Data(), [](T value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
+  std::transform(values.begin(), values.end(), array.Data(), [](auto value) { return static_cast<typename std::remove_pointer_t<decltype(array.Data())>>(value); });
   return array;
 }
 
-// The same for an array of a task's result, which lives as long as the task: a large one is filled beside the event loop, before
-// TaskObject::result hands it out.
-template <typename Array, typename T>
-Array fetched(Napi::Env env, const std::vector<T>& values) {
-  static_assert(std::is_same_v<T, std::remove_pointer_t<decltype(std::declval<Array>().Data())>>);
-  constexpr size_t kLarge = size_t{1} << 20;  // bytes, some 0.3 ms
-  const size_t bytes = values.size() * sizeof(T);
+// A typed array over the numbers themselves, which live until it is collected; few are copied.
+template <typename Array, typename Values>
+Array handed_over(Napi::Env env, Values values) {
+  static_assert(std::is_same_v<typename Values::value_type, std::remove_pointer_t<decltype(std::declval<Array>().Data())>>);
+  constexpr size_t kLarge = size_t{1} << 16;  // bytes
+  const size_t bytes = values.size() * sizeof(typename Values::value_type);
   if (bytes < kLarge) return copied<Array>(env, values);
-  Array array = Array::New(env, values.size());
-  Environment::of(env).copies.push_back({array.Data(), values.data(), bytes});
-  return array;
+  auto* const owner = new Values(std::move(values));
+  const auto buffer = Napi::ArrayBuffer::New(env, owner->data(), bytes, [](Napi::Env, void*, Values* hint) { delete hint; }, owner);
+  return Array::New(env, owner->size(), buffer, 0);
 }
 
 bool read_batch(const Napi::Value& value, const char* name, Pins& pins, PackedBatch* out);

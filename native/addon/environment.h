@@ -22,14 +22,6 @@ struct Environment {
   bool stepping = false;
   // The backend whose operations are timed, or none.
   std::shared_ptr<Backend> profiled;
-  // Large arrays of the result that is being described: see `fetched` and TaskObject::result.
-  struct Copy {
-    void* to;
-    const void* from;
-    size_t bytes;
-  };
-  std::vector<Copy> copies;
-
   static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
 
   // Models of one environment share a backend (and its thread pool) when name and thread count are equal.

@@ -31,13 +31,13 @@ bool read_threads(const Napi::Value& value, int* out) {
   return true;
 }
 
-Napi::Value ccs_result(Napi::Env env, const CcsResult& result) {
+Napi::Value ccs_result(Napi::Env env, CcsResult result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("firstBad", static_cast<double>(result.first_bad));
   out.Set("finite", static_cast<double>(result.finite));
   out.Set("removed", static_cast<double>(result.removed));
   out.Set("quotas", copied<Napi::Int32Array>(env, result.quotas));
-  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
+  out.Set("indices", handed_over<Napi::Int32Array>(env, std::move(result.indices)));
   return out;
 }
 
@@ -58,15 +58,15 @@ Napi::Value ccs(const Napi::CallbackInfo& info) {
   }
   std::unique_ptr<Ccs> task;
   if (!succeeded(env, Ccs::create(scores, options, labels, &task))) return env.Undefined();
-  const Ccs* const finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return ccs_result(e, finished->result()); });
+  Ccs* const finished = task.get();
+  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return ccs_result(e, finished->take_result()); });
 }
 
-Napi::Value top_scores_result(Napi::Env env, const TopScoresResult& result) {
+Napi::Value top_scores_result(Napi::Env env, TopScoresResult result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("firstBad", static_cast<double>(result.first_bad));
   out.Set("finite", static_cast<double>(result.finite));
-  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
+  out.Set("indices", handed_over<Napi::Int32Array>(env, std::move(result.indices)));
   return out;
 }
 
@@ -84,8 +84,8 @@ Napi::Value top_scores(const Napi::CallbackInfo& info) {
   }
   std::unique_ptr<TopScores> task;
   if (!succeeded(env, TopScores::create(scores, options, &task))) return env.Undefined();
-  const TopScores* const finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return top_scores_result(e, finished->result()); });
+  TopScores* const finished = task.get();
+  return TaskObject::create(env, std::move(task), std::move(pins), [finished](Napi::Env e) { return top_scores_result(e, finished->take_result()); });
 }
 
 // seed, stream, sub, n, count
@@ -100,8 +100,8 @@ Napi::Value permutation(const Napi::CallbackInfo& info) {
       !succeeded(env, PermutationPrefix::create(RandomStream(seed, static_cast<uint32_t>(stream), static_cast<uint32_t>(sub)), n, count, &task))) {
     return env.Undefined();
   }
-  const PermutationPrefix* const finished = task.get();
-  return TaskObject::create(env, std::move(task), {}, [finished](Napi::Env e) { return fetched<Napi::Int32Array>(e, finished->result()); });
+  PermutationPrefix* const finished = task.get();
+  return TaskObject::create(env, std::move(task), {}, [finished](Napi::Env e) { return handed_over<Napi::Int32Array>(e, finished->take_result()); });
 }
 
 // kind, n, d, k

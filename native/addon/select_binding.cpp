@@ -40,8 +40,8 @@ bool read_request(const Napi::CallbackInfo& info, Request* out) {
 // Wraps a task that `create` made; its result is turned into an object by `describe` once it has finished.
 template <typename T, typename Describe> Napi::Value start(Napi::Env env, const Status& created, std::unique_ptr<T>& task, Request& request, Describe describe) {
   if (!succeeded(env, created)) return env.Undefined();
-  const T* const finished = task.get();
-  return TaskObject::create(env, std::move(task), std::move(request.pins), [finished, describe](Napi::Env e) -> Napi::Value { return describe(e, finished->result()); });
+  T* const finished = task.get();
+  return TaskObject::create(env, std::move(task), std::move(request.pins), [finished, describe](Napi::Env e) -> Napi::Value { return describe(e, finished->take_result()); });
 }
 
 bool read_metric(const Napi::Value& value, Metric* out) {
@@ -61,7 +61,7 @@ bool read_optional_boolean(const Napi::Object& object, const char* name, bool* o
   return value.IsUndefined() || read_boolean(value, name, out);
 }
 
-Napi::Value k_means_result(Napi::Env env, const KMeansResult& result) {
+Napi::Value k_means_result(Napi::Env env, KMeansResult result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("k", static_cast<double>(result.k));
   out.Set("iterations", static_cast<double>(result.iterations));
@@ -69,16 +69,16 @@ Napi::Value k_means_result(Napi::Env env, const KMeansResult& result) {
   out.Set("stop", result.stop == KMeansStop::labels_stable ? "labels-stable" : "iteration-limit");
   out.Set("inertia", result.inertia);
   out.Set("inertiaPerIteration", copied<Napi::Float64Array>(env, result.inertia_per_iteration));
-  out.Set("centroids", fetched<Napi::Float64Array>(env, result.centroids));
+  out.Set("centroids", handed_over<Napi::Float64Array>(env, std::move(result.centroids)));
   out.Set("sizes", copied<Napi::Int32Array>(env, result.sizes));
-  out.Set("labels", fetched<Napi::Int32Array>(env, result.labels));
-  out.Set("ownDistance", fetched<Napi::Float64Array>(env, result.own_distance));
+  out.Set("labels", handed_over<Napi::Int32Array>(env, std::move(result.labels)));
+  out.Set("ownDistance", handed_over<Napi::Float64Array>(env, std::move(result.own_distance)));
   out.Set("refilled", static_cast<double>(result.refilled));
   out.Set("pairs", static_cast<double>(result.pairs));
   out.Set("filteredPairs", static_cast<double>(result.filtered));
   out.Set("computedDistances", static_cast<double>(result.distances));
-  out.Set("secondLabels", fetched<Napi::Int32Array>(env, result.second_labels));
-  out.Set("secondDistance", fetched<Napi::Float64Array>(env, result.second_distance));
+  out.Set("secondLabels", handed_over<Napi::Int32Array>(env, std::move(result.second_labels)));
+  out.Set("secondDistance", handed_over<Napi::Float64Array>(env, std::move(result.second_distance)));
   return out;
 }
 
@@ -135,14 +135,14 @@ bool read_first(const Napi::Value& value, KCenterOptions* out) {
   return true;
 }
 
-Napi::Value k_center_result(Napi::Env env, const KCenterResult& result, bool want_nearest) {
+Napi::Value k_center_result(Napi::Env env, KCenterResult result, bool want_nearest) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("order", copied<Napi::Int32Array>(env, result.order));
   out.Set("radii", copied<Napi::Float64Array>(env, result.radii));
   out.Set("coverages", copied<Napi::Float64Array>(env, result.coverages));
   out.Set("coverage", result.coverage);
   if (want_nearest) {
-    out.Set("nearest", fetched<Napi::Int32Array>(env, result.nearest));
+    out.Set("nearest", handed_over<Napi::Int32Array>(env, std::move(result.nearest)));
   } else {
     out.Set("nearest", env.Null());
   }
@@ -173,14 +173,14 @@ Napi::Value k_center(const Napi::CallbackInfo& info) {
   return start(info.Env(), created, task, request, [want_nearest](Napi::Env env, const KCenterResult& result) { return k_center_result(env, result, want_nearest); });
 }
 
-Napi::Value pca_result(Napi::Env env, const PcaResult& result) {
+Napi::Value pca_result(Napi::Env env, PcaResult result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("components", static_cast<double>(result.components));
   out.Set("mean", copied<Napi::Float64Array>(env, result.mean));
-  out.Set("directions", fetched<Napi::Float64Array>(env, result.directions));
+  out.Set("directions", handed_over<Napi::Float64Array>(env, std::move(result.directions)));
   out.Set("variances", copied<Napi::Float64Array>(env, result.variances));
   out.Set("totalVariance", result.total_variance);
-  out.Set("projected", fetched<Napi::Float32Array>(env, result.projected));
+  out.Set("projected", handed_over<Napi::Float32Array>(env, std::move(result.projected)));
   return out;
 }
 
@@ -196,10 +196,10 @@ Napi::Value pca(const Napi::CallbackInfo& info) {
   return start(info.Env(), created, task, request, pca_result);
 }
 
-Napi::Value neighbours_result(Napi::Env env, const NeighbourResult& result) {
+Napi::Value neighbours_result(Napi::Env env, NeighbourResult result) {
   Napi::Object out = Napi::Object::New(env);
-  out.Set("indices", fetched<Napi::Int32Array>(env, result.indices));
-  out.Set("distances", fetched<Napi::Float32Array>(env, result.distances));
+  out.Set("indices", handed_over<Napi::Int32Array>(env, std::move(result.indices)));
+  out.Set("distances", handed_over<Napi::Float32Array>(env, std::move(result.distances)));
   return out;
 }
 
@@ -215,7 +215,7 @@ Napi::Value nearest_neighbours(const Napi::CallbackInfo& info) {
   return start(info.Env(), created, task, request, neighbours_result);
 }
 
-Napi::Value facility_location_result(Napi::Env env, const FacilityLocationResult& result) {
+Napi::Value facility_location_result(Napi::Env env, FacilityLocationResult result) {
   Napi::Object out = Napi::Object::New(env);
   out.Set("order", copied<Napi::Int32Array>(env, result.order));
   out.Set("gains", copied<Napi::Float64Array>(env, result.gains));

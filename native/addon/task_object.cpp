@@ -71,32 +71,6 @@ class StepWorker : public Napi::AsyncWorker {
   Progress progress_;
 };
 
-// Fills the large arrays of a result on a libuv thread.
-class ResultWorker : public Napi::AsyncWorker {
- public:
-  ResultWorker(Napi::Env env, TaskObject* object, Napi::Value value, std::vector<Environment::Copy> copies)
-      : Napi::AsyncWorker(env, "mendset.result"), deferred_(env), object_(object), value_(Napi::Persistent(value.As<Napi::Object>())), copies_(std::move(copies)) {}
-  Napi::Promise promise() const { return deferred_.Promise(); }
-
- protected:
-  void Execute() override {
-    for (const Environment::Copy& copy : copies_) std::memcpy(copy.to, copy.from, copy.bytes);
-  }
-  void OnOK() override {
-    Napi::HandleScope scope(Env());
-    object_->in_step_ = false;
-    if (object_->disposed_) object_->release();
-    deferred_.Resolve(value_.Value());
-    object_->Unref();
-  }
-
- private:
-  Napi::Promise::Deferred deferred_;
-  TaskObject* object_;
-  Napi::ObjectReference value_;
-  std::vector<Environment::Copy> copies_;
-};
-
 // Gives a task's memory back on a libuv thread: unmapping some GiB would hold the event loop.
 class ReleaseWorker : public Napi::AsyncWorker {
  public:
@@ -179,15 +153,7 @@ Napi::Value TaskObject::result(const Napi::CallbackInfo& info) {
     throw_status(env, failure(Code::invalid_argument, "A task has a result once: after it has finished and before it is disposed."));
     return env.Undefined();
   }
-  const Napi::Value value = std::exchange(result_, nullptr)(env);
-  std::vector<Environment::Copy> copies = std::exchange(Environment::of(env).copies, {});
-  if (copies.empty()) return value;
-  in_step_ = true;  // what is copied must stay
-  Ref();
-  auto* worker = new ResultWorker(env, this, value, std::move(copies));  // deletes itself when done
-  Napi::Promise promise = worker->promise();
-  worker->Queue();
-  return promise;
+  return std::exchange(result_, nullptr)(env);
 }
 
 void TaskObject::release() {

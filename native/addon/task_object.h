@@ -1,5 +1,4 @@
-// The JavaScript face of a Task: step(budgetMs) -> Promise<{ done, total, finished }>, dispose(), result() -> its value, or a
-// promise of it where large arrays are filled first.
+// The JavaScript face of a Task: step(budgetMs) -> Promise<{ done, total, finished }>, dispose(), result() -> its value.
 #pragma once
 
 #include <functional>
@@ -24,7 +23,6 @@ class TaskObject : public Napi::ObjectWrap<TaskObject> {
 
  private:
   friend class StepWorker;
-  friend class ResultWorker;
   Napi::Value step(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
   Napi::Value result(const Napi::CallbackInfo& info);

@@ -13,6 +13,7 @@
 
 #include "cpu/isa.h"
 #include "cpu/kernels/attention.h"
+#include "cpu/kernels/dense.h"
 #include "cpu/kernels/gemm.h"
 #include "cpu/kernels/glu.h"
 #include "cpu/kernels/norm.h"
@@ -35,6 +36,7 @@ struct Kernels {
   const OptimizerKernels& optimizer;
   const RowKernels& rows;
   const TokenLossKernels& token_loss;
+  const DenseKernels& dense;
 };
 
 const Kernels* kernels_of(Isa isa) noexcept;  // nullptr when this build has none

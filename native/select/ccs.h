@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <span>
 #include <vector>
 
@@ -41,6 +42,7 @@ class Ccs final : public StagedTask {
 
   Progress progress() const override;
   const CcsResult& result() const { return result_; }
+  CcsResult take_result() { return std::move(result_); }
 
  private:
   Ccs(std::span<const double> scores, const CcsOptions& options, std::span<int32_t> labels);

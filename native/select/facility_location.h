@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/staged_task.h"
@@ -33,6 +34,7 @@ class FacilityLocation final : public StagedTask {
 
   Progress progress() const override;
   const FacilityLocationResult& result() const { return result_; }
+  FacilityLocationResult take_result() { return std::move(result_); }
 
  private:
   FacilityLocation() = default;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/staged_task.h"
@@ -35,6 +36,7 @@ struct KCenterResult {
 class KCenterTask : public StagedTask {
  public:
   const KCenterResult& result() const { return result_; }
+  KCenterResult take_result() { return std::move(result_); }
 
  protected:
   // Enters the stages that read the rows once and find the row farthest from their mean, where it is asked for: opened() follows them, with

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/random.h"
@@ -60,6 +61,7 @@ class KMeans final : public Task {
   Status step(Deadline deadline) override;
   Progress progress() const override;
   const KMeansResult& result() const { return result_; }
+  KMeansResult take_result() { return std::move(result_); }
 
  private:
   enum class Phase { check, allocate, load, measure, prepare, seed, sample, weigh, assign, distances, finished };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/staged_task.h"
@@ -27,6 +28,7 @@ class NearestNeighbours final : public StagedTask {
 
   Progress progress() const override;
   const NeighbourResult& result() const { return result_; }
+  NeighbourResult take_result() { return std::move(result_); }
 
  private:
   NearestNeighbours() = default;

@@ -110,7 +110,9 @@ Status Pca::advance_check() {
 Status Pca::advance_covariance() {
   const int64_t n = x_.n();
   if (n > 1) {
-    int64_t last = std::min(n, row_ + x_.chunk_rows(x_.d() * x_.d() / 2, int64_t{1} << 29));
+    // Chunks of about equal size: a short last one would leave threads without work.
+    const int64_t chunks = (n - 1) / x_.chunk_rows(x_.d() * x_.d() / 2, int64_t{1} << 30) + 1;
+    int64_t last = std::min(n, row_ + (n - 1) / chunks + 1);
     if (n - last == 1) last = n;
     const int64_t rows = last - row_;
     const ms_covariance_args args{rows, x_.d(), x_.device_row(row_), mean_.as<double>(), chunk_covariance_.as<double>()};
@@ -122,7 +124,10 @@ Status Pca::advance_covariance() {
       host_chunk_.resize(covariance_.size());
       MS_TRY(chunk_covariance_.download(host_chunk_.data(), host_chunk_.size() * sizeof(double)));
       const double weight = static_cast<double>(rows - 1);
-      for (size_t i = 0; i < host_chunk_.size(); ++i) covariance_[i] += weight * host_chunk_[i];
+      const size_t d = static_cast<size_t>(x_.d());
+      for (size_t p = 0; p < d; ++p) {  // the lower triangle is all that is read
+        for (size_t i = p * d; i <= p * d + p; ++i) covariance_[i] += weight * host_chunk_[i];
+      }
     }
     row_ = last;
     if (row_ < n) return {};
@@ -182,29 +187,25 @@ Status Pca::choose_components() {
   eigen_.reset();
   MS_TRY(Buffer::allocate(backend_, count * d * sizeof(double), &directions_));
   MS_TRY(directions_.upload(result_.directions.data(), count * d * sizeof(double)));
-  MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(project_rows()) * count * sizeof(float), &projected_));
+  if (!backend_->on_host()) MS_TRY(Buffer::allocate(backend_, static_cast<size_t>(project_rows()) * count * sizeof(float), &projected_));
   result_.projected.reserve(static_cast<size_t>(x_.n()) * count);
   phase_ = Phase::project;
   return {};
 }
 
-int64_t Pca::project_rows() const { return std::min(x_.n(), x_.chunk_rows(x_.d() * result_.components)); }
+int64_t Pca::project_rows() const { return std::min(x_.n(), x_.chunk_rows(x_.d() * result_.components, int64_t{1} << 28)); }
 
 // A chunk of rows; the result grows by it, so that no step has all of its memory to fill.
 Status Pca::advance_project() {
   const int64_t r = result_.components;
   const int64_t last = std::min(x_.n(), row_ + project_rows());
-  const ms_project_args args{last - row_,
-                             x_.d(),
-                             r,
-                             x_.device_row(row_),
-                             mean_.as<double>(),
-                             directions_.as<double>(),
-                             projected_.as<float>()};
+  const size_t before = result_.projected.size(), count = static_cast<size_t>((last - row_) * r);
+  result_.projected.resize(before + count);
+  float* const rows = result_.projected.data() + before;
+  float* const to = backend_->on_host() ? rows : projected_.as<float>();
+  const ms_project_args args{last - row_, x_.d(), r, x_.device_row(row_), mean_.as<double>(), directions_.as<double>(), to};
   MS_TRY(backend_->check(backend_->table().project(backend_->context(), &args), "project"));
-  const size_t count = static_cast<size_t>((last - row_) * r);
-  result_.projected.resize(result_.projected.size() + count);
-  MS_TRY(projected_.download(result_.projected.data() + row_ * r, count * sizeof(float)));
+  if (to != rows) MS_TRY(projected_.download(rows, count * sizeof(float)));
   row_ = last;
   if (row_ == x_.n()) phase_ = Phase::finished;
   return {};

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/task.h"
@@ -26,7 +27,7 @@ struct PcaResult {
   std::vector<double> directions;  // [r, d], unit rows; the entry of largest magnitude (lowest column on ties) is positive
   std::vector<double> variances;   // [r], descending, divisor n - 1
   double total_variance = 0;
-  std::vector<float> projected;  // [n, r]
+  AlignedVector<float> projected;  // [n, r]
 };
 
 class Pca final : public Task {
@@ -37,6 +38,7 @@ class Pca final : public Task {
   Status step(Deadline deadline) override;
   Progress progress() const override;
   const PcaResult& result() const { return result_; }
+  PcaResult take_result() { return std::move(result_); }
 
  private:
   enum class Phase { allocate, check, covariance, spread, sketch, gather, eigen, project, finished };
@@ -64,7 +66,8 @@ class Pca final : public Task {
   Phase phase_ = Phase::allocate;
   int64_t row_ = 0;
   Buffer mean_, chunk_covariance_, directions_, projected_;
-  std::vector<double> covariance_, host_chunk_;
+  AlignedVector<double> covariance_;
+  std::vector<double> host_chunk_;
   std::unique_ptr<SymmetricEigen> eigen_;
   int64_t width_ = 0, round_ = 0;  // sketch: directions in hand
   std::vector<double> basis_;      // [width, d]

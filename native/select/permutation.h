@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/random.h"
@@ -17,6 +18,7 @@ class PermutationPrefix final : public StagedTask {
 
   Progress progress() const override;
   const std::vector<int32_t>& result() const { return values_; }
+  std::vector<int32_t> take_result() { return std::move(values_); }
 
  private:
   PermutationPrefix(RandomStream stream, int64_t n, int64_t count) : stream_(stream), n_(n), count_(count) { enter(&PermutationPrefix::fill); }

@@ -14,21 +14,6 @@ namespace mendset {
 
 namespace {
 
-// Sums of products by columns of equal remainder modulo 8: independent chains, and the same bits wherever they are computed.
-double dot(const double* a, const double* b, int64_t n) {
-  double sums[8] = {};
-  int64_t p = 0;
-  for (; p + 8 <= n; p += 8) {
-    for (int q = 0; q < 8; ++q) sums[q] += a[p + q] * b[p + q];
-  }
-  for (; p < n; ++p) sums[p % 8] += a[p] * b[p];
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
-}
-
-void subtract(double share, const double* from, double* to, int64_t n) {
-  for (int64_t p = 0; p < n; ++p) to[p] -= share * from[p];
-}
-
 // (T - shift) with partial pivoting: rows of an upper triangle of three diagonals, and the multipliers that made it.
 class ShiftedTridiagonal {
  public:
@@ -78,53 +63,12 @@ class ShiftedTridiagonal {
 
 constexpr int kInverseRounds = 3;
 
-// Two numbers at once, which every processor can carry out.
-typedef double Pair __attribute__((vector_size(16)));
-Pair pair_at(const double* p) {
-  Pair pair;
-  std::memcpy(&pair, p, sizeof pair);
-  return pair;
-}
-
-// Rows first .. size-1 of the trailing block from column `first` on: the rank-2 update a -= v w^T + w v^T that the column before left, and in the
-// same pass products[i] = row i . u, four rows at a time so that v, w and u are loaded once for them.
-template <int Rows> void update_and_multiply(double* a, int64_t size, int64_t first, int64_t i, const double* v, const double* w, const double* u, double* products) {
-  const int64_t n = size - first;
-  double* row[Rows];
-  Pair even[Rows], odd[Rows];
-  for (int r = 0; r < Rows; ++r) {
-    row[r] = a + (i + r) * size + first;
-    even[r] = odd[r] = Pair{0, 0};
-  }
-  const double *const vs = v + first, *const ws = w + first, *const us = u + first;
-  int64_t p = 0;
-  for (; p + 4 <= n; p += 4) {
-    const Pair v0 = pair_at(vs + p), v1 = pair_at(vs + p + 2), w0 = pair_at(ws + p), w1 = pair_at(ws + p + 2), u0 = pair_at(us + p), u1 = pair_at(us + p + 2);
-#pragma GCC unroll 4
-    for (int r = 0; r < Rows; ++r) {
-      const Pair x0 = pair_at(row[r] + p) - (v[i + r] * w0 + w[i + r] * v0), x1 = pair_at(row[r] + p + 2) - (v[i + r] * w1 + w[i + r] * v1);
-      std::memcpy(row[r] + p, &x0, sizeof x0);
-      std::memcpy(row[r] + p + 2, &x1, sizeof x1);
-      even[r] += x0 * u0;
-      odd[r] += x1 * u1;
-    }
-  }
-  for (int r = 0; r < Rows; ++r) {
-    double rest = 0;
-    for (int64_t q = p; q < n; ++q) {
-      row[r][q] -= v[i + r] * ws[q] + w[i + r] * vs[q];
-      rest += row[r][q] * us[q];
-    }
-    products[i + r] = ((even[r][0] + odd[r][0]) + (even[r][1] + odd[r][1])) + rest;
-  }
-}
-
 }  // namespace
 
 // Golub and Van Loan, Matrix Computations, 8.3. The reflector that clears column j is H_j = I - tau_j v_j v_j^T with v_j zero up
 // to row j; v_j is kept in row j of a_ (right of the diagonal) so that every inner loop runs over contiguous memory.
-SymmetricEigen::SymmetricEigen(std::vector<double> matrix, int64_t size, int64_t vectors)
-    : size_(size), wanted_(std::min(vectors, size)), leading_(4 * wanted_ <= size), a_(std::move(matrix)) {
+SymmetricEigen::SymmetricEigen(AlignedVector<double> matrix, int64_t size, int64_t vectors)
+    : size_(size), wanted_(std::min(vectors, size)), leading_(4 * wanted_ <= size), algebra_(host_algebra()), a_(std::move(matrix)) {
   const size_t n = static_cast<size_t>(size);
   for (int64_t i = 0; i < size; ++i) {
     for (int64_t j = 0; j < i; ++j) row(j)[i] = row(i)[j];
@@ -146,6 +90,9 @@ Status SymmetricEigen::advance() {
       return {};
     case Phase::iterate:
       return isolate_eigenvalue();
+    case Phase::bisect:
+      bisect();
+      return {};
     case Phase::inverse:
       invert();
       return {};
@@ -166,7 +113,9 @@ double SymmetricEigen::progress() const {
     case Phase::accumulate:
       return 0.25 + 0.25 * (1 - part);
     case Phase::iterate:
-      return leading_ ? 0.7 + 0.1 * part : 0.5 + 0.5 * part;
+      return 0.5 + 0.5 * part;
+    case Phase::bisect:
+      return 0.7 + 0.1 * std::min(1.0, static_cast<double>(next_) / 54);
     case Phase::inverse:
       return 0.8 + 0.1 * static_cast<double>(next_) / static_cast<double>(std::max<int64_t>(wanted_, 1));
     case Phase::transform:
@@ -187,8 +136,6 @@ void SymmetricEigen::reduce_row() {
     for (int64_t p = j; p < n; ++p) v[p] -= before[j] * work_[static_cast<size_t>(p)] + work_[static_cast<size_t>(j)] * before[p];
   }
   diagonal_[static_cast<size_t>(j)] = v[j];
-  double largest = 0;
-  for (int64_t p = j + 1; p < n; ++p) largest = std::max(largest, std::abs(v[p]));
   double tail = 0;
   for (int64_t p = j + 2; p < n; ++p) tail = std::max(tail, std::abs(v[p]));
 
@@ -198,11 +145,9 @@ void SymmetricEigen::reduce_row() {
     for (int64_t p = j + 1; p < n; ++p) v[p] = 0;
     scale_[static_cast<size_t>(j)] = 0;
   } else {
-    double square = 0;
-    for (int64_t p = j + 1; p < n; ++p) {
-      v[p] /= largest;
-      square += v[p] * v[p];
-    }
+    const double largest = std::max(tail, std::abs(v[j + 1]));
+    for (int64_t p = j + 1; p < n; ++p) v[p] /= largest;
+    const double square = algebra_.dot(v + j + 1, v + j + 1, n - j - 1);
     const double norm = std::sqrt(square);
     const double alpha = v[j + 1] > 0 ? -norm : norm;
     off_diagonal_[static_cast<size_t>(j)] = alpha * largest;
@@ -212,21 +157,20 @@ void SymmetricEigen::reduce_row() {
   }
   if (j + 1 < n && (reflects || pending_)) {
     // w = tau A v - (tau^2 v^T A v / 2) v, A -= v w^T + w v^T
+    double* const products = products_.data();
+    double* const w = work_.data();
     if (pending_) {
-      int64_t i = j + 1;
-      for (; i + 4 <= n; i += 4) update_and_multiply<4>(a_.data(), n, j + 1, i, row(j - 1), work_.data(), v, products_.data());
-      for (; i < n; ++i) update_and_multiply<1>(a_.data(), n, j + 1, i, row(j - 1), work_.data(), v, products_.data());
+      double* const before = row(j - 1);
+      const double head = before[j];  // the reflector's; what stands left of it, and of v, is done with
+      for (int64_t p = (j + 1) / 8 * 8; p <= j; ++p) v[p] = w[p] = before[p] = 0;
+      algebra_.update_and_multiply(a_.data(), n, j + 1, before, w, v, products);
+      before[j] = head;
     } else {
-      for (int64_t i = j + 1; i < n; ++i) products_[static_cast<size_t>(i)] = dot(row(i) + j + 1, v + j + 1, n - j - 1);
+      for (int64_t i = j + 1; i < n; ++i) products[i] = algebra_.dot(row(i) + j + 1, v + j + 1, n - j - 1);
     }
     const double tau = scale_[static_cast<size_t>(j)];
-    double projection = 0;
-    for (int64_t i = j + 1; i < n; ++i) {
-      work_[static_cast<size_t>(i)] = tau * products_[static_cast<size_t>(i)];
-      projection += work_[static_cast<size_t>(i)] * v[i];
-    }
-    const double half = 0.5 * tau * projection;
-    for (int64_t i = j + 1; i < n; ++i) work_[static_cast<size_t>(i)] -= half * v[i];
+    const double half = 0.5 * tau * tau * algebra_.dot(products + j + 1, v + j + 1, n - j - 1);
+    for (int64_t i = j + 1; i < n; ++i) w[i] = tau * products[i] - half * v[i];
   }
   pending_ = reflects;
 
@@ -234,7 +178,7 @@ void SymmetricEigen::reduce_row() {
   if (leading_) {
     tridiagonal_ = diagonal_;
     tridiagonal_off_ = off_diagonal_;
-    begin_iteration();
+    begin_bisection();
     return;
   }
   begin_accumulation();
@@ -257,26 +201,29 @@ void SymmetricEigen::accumulate_row() {
     const double* v = row(j);
     for (int64_t i = j + 1; i < n; ++i) {
       double* q = vectors_.data() + i * n;
-      subtract(tau * dot(q + j + 1, v + j + 1, n - j - 1), v + j + 1, q + j + 1, n - j - 1);
+      algebra_.subtract(tau * algebra_.dot(q + j + 1, v + j + 1, n - j - 1), v + j + 1, q + j + 1, n - j - 1);
     }
   }
   if (next_ == 0) begin_iteration();
 }
 
-void SymmetricEigen::begin_iteration() {
-  const int64_t n = size_;
-  // Relative to the whole matrix: among the zero eigenvalues of a rank-deficient one, neighbours are too small to compare with.
+// Relative to the whole matrix: among the zero eigenvalues of a rank-deficient one, neighbours are too small to compare with.
+void SymmetricEigen::measure() {
   double norm = 0;
-  for (int64_t i = 0; i < n; ++i)
-    norm = std::max(norm, std::abs(diagonal_[static_cast<size_t>(i)]) + (i + 1 < n ? std::abs(off_diagonal_[static_cast<size_t>(i)]) : 0.0));
-  next_ = 0;
+  for (int64_t i = 0; i < size_; ++i)
+    norm = std::max(norm, std::abs(diagonal_[static_cast<size_t>(i)]) + (i + 1 < size_ ? std::abs(off_diagonal_[static_cast<size_t>(i)]) : 0.0));
   negligible_ = std::max(std::numeric_limits<double>::epsilon() * norm, std::numeric_limits<double>::min());
   // By a power of two, so that squares of what is not negligible stay far from both ends of the range.
   unit_ = norm > 0 ? std::ldexp(1.0, std::ilogb(norm)) : 1;
-  for (int64_t i = 0; i < n; ++i) {
-    diagonal_[static_cast<size_t>(i)] /= unit_;
-    off_diagonal_[static_cast<size_t>(i)] /= unit_;
+  for (size_t i = 0; i < diagonal_.size(); ++i) {
+    diagonal_[i] /= unit_;
+    off_diagonal_[i] /= unit_;
   }
+}
+
+void SymmetricEigen::begin_iteration() {
+  measure();
+  next_ = 0;
   phase_ = Phase::iterate;
 }
 
@@ -317,7 +264,6 @@ Status SymmetricEigen::isolate_eigenvalue() {
       shift = sine * t;
       d[i + 1] = rest + shift;
       g = cosine * t - b;
-      if (leading_) continue;
       double* low = vectors_.data() + i * n;
       double* high = low + n;
       for (int64_t p = 0; p < n; ++p) {
@@ -333,14 +279,40 @@ Status SymmetricEigen::isolate_eigenvalue() {
   }
   if (++next_ < n) return {};
   for (double& value : diagonal_) value *= unit_;
-  if (leading_) begin_leading();
-  else sort();
+  sort();
   return {};
 }
 
-void SymmetricEigen::begin_leading() {
-  values_ = diagonal_;
-  std::stable_sort(values_.begin(), values_.end(), std::greater<double>());
+void SymmetricEigen::begin_bisection() {
+  measure();
+  double bound = 0;  // every eigenvalue lies within +- this (Gershgorin)
+  for (size_t i = 0; i < diagonal_.size(); ++i)
+    bound = std::max(bound, std::abs(diagonal_[i]) + std::abs(off_diagonal_[i]) + (i > 0 ? std::abs(off_diagonal_[i - 1]) : 0.0));
+  for (double& value : off_diagonal_) value *= value;
+  if (bound > 0) bound += negligible_ / unit_;
+  low_.assign(static_cast<size_t>(wanted_), -bound);
+  high_.assign(static_cast<size_t>(wanted_), bound);
+  work_.assign(static_cast<size_t>(wanted_), 0.0);
+  below_.assign(static_cast<size_t>(wanted_), 0);
+  next_ = 0;
+  phase_ = Phase::bisect;
+}
+
+// Halves the intervals of all leading values, until they are as narrow as the matrix is known or as numbers are dense.
+void SymmetricEigen::bisect() {
+  bool open = false;
+  for (size_t i = 0; i < work_.size(); ++i) {
+    work_[i] = 0.5 * (low_[i] + high_[i]);
+    open |= high_[i] - low_[i] > 0.25 * negligible_ / unit_ && work_[i] > low_[i] && work_[i] < high_[i];
+  }
+  if (open) {
+    algebra_.count_below(diagonal_.data(), off_diagonal_.data(), size_, std::numeric_limits<double>::min(), work_.data(), wanted_, below_.data());
+    for (size_t i = 0; i < work_.size(); ++i) (below_[i] < size_ - static_cast<int64_t>(i) ? low_ : high_)[i] = work_[i];
+    ++next_;
+    return;
+  }
+  values_.resize(work_.size());
+  for (size_t i = 0; i < work_.size(); ++i) values_[i] = i > 0 ? std::min(work_[i] * unit_, values_[i - 1]) : work_[i] * unit_;
   vectors_.assign(static_cast<size_t>(wanted_ * size_), 0.0);
   next_ = 0;
   phase_ = Phase::inverse;
@@ -362,9 +334,9 @@ void SymmetricEigen::invert() {
       for (int64_t p = 0; p < n; ++p) largest = std::max(largest, std::abs(x[p]));
       for (int64_t p = 0; p < n; ++p) x[p] /= largest;
       for (int pass = 0; pass < (round == 0 ? 0 : 2); ++pass) {  // the first round only leaves the start behind
-        for (int64_t i = 0; i < next_; ++i) subtract(dot(vectors_.data() + i * n, x, n), vectors_.data() + i * n, x, n);
+        for (int64_t i = 0; i < next_; ++i) algebra_.subtract(algebra_.dot(vectors_.data() + i * n, x, n), vectors_.data() + i * n, x, n);
       }
-      const double length = std::sqrt(dot(x, x, n));
+      const double length = std::sqrt(algebra_.dot(x, x, n));
       for (int64_t p = 0; p < n; ++p) x[p] /= length;
     }
     ++next_;
@@ -387,7 +359,7 @@ bool SymmetricEigen::trusted() const {
   for (int64_t a = 0; a < wanted_; ++a) {
     const double* const x = vectors_.data() + a * n;
     for (int64_t b = 0; b <= a; ++b) {
-      if (!(std::abs(dot(x, vectors_.data() + b * n, n) - (a == b ? 1.0 : 0.0)) < 1e-13 * std::sqrt(static_cast<double>(n)))) return false;
+      if (!(std::abs(algebra_.dot(x, vectors_.data() + b * n, n) - (a == b ? 1.0 : 0.0)) < 1e-13 * std::sqrt(static_cast<double>(n)))) return false;
     }
     for (int64_t p = 0; p < n; ++p) {
       const size_t at = static_cast<size_t>(p);
@@ -407,7 +379,7 @@ void SymmetricEigen::transform() {
   const double* const v = row(j) + j + 1;
   for (int64_t i = 0; i < wanted_ && tau != 0; ++i) {
     double* const x = vectors_.data() + i * n + j + 1;
-    subtract(tau * dot(x, v, n - j - 1), v, x, n - j - 1);
+    algebra_.subtract(tau * algebra_.dot(x, v, n - j - 1), v, x, n - j - 1);
   }
   if (next_ == 0) phase_ = Phase::finished;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,7 @@ class TopScores final : public StagedTask {
 
   Progress progress() const override;
   const TopScoresResult& result() const { return result_; }
+  TopScoresResult take_result() { return std::move(result_); }
 
  private:
   TopScores(std::span<const double> scores, const TopScoresOptions& options);

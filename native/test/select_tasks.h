@@ -36,9 +36,9 @@ inline Status drive(Task& task, double budget_ms) {
   return {};
 }
 
-template <typename T>
-bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
-  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
+template <typename Values>
+bool same_bits(const Values& a, const Values& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(typename Values::value_type)) == 0);
 }
 
 inline std::shared_ptr<Backend> open(const char* name, int threads) {

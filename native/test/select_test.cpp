@@ -247,7 +247,7 @@ void test_leading_eigenvectors() {
   for (const int64_t n : {1, 2, 5, 40, 131}) {
     for (int kind = 0; kind < 6; ++kind) {
       const std::vector<float> values = gaussian(n, n, static_cast<uint64_t>(10 * n + kind));
-      std::vector<double> a(static_cast<size_t>(n * n));
+      AlignedVector<double> a(static_cast<size_t>(n * n));
       const auto at = [&](int64_t i, int64_t j) -> double& { return a[static_cast<size_t>(i * n + j)]; };
       for (int64_t i = 0; i < n; ++i) {
         for (int64_t j = 0; j <= i; ++j) {

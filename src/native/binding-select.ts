@@ -1,12 +1,12 @@
 /**
  * The native functions of selection. Matrices are row-major fp32 with n rows and d columns, borrowed until the task is disposed; results
- * are fresh arrays. NaN and infinity are refused with row and column. Bits do not depend on threads or step budgets.
+ * are arrays of their own. NaN and infinity are refused with row and column. Bits do not depend on threads or step budgets.
  */
 import type { NativeTask } from './binding.ts';
 
-/** Once, after the task has finished and before it is disposed. Large arrays are filled beside the event loop. */
+/** Once, after the task has finished and before it is disposed. Large arrays are what the engine computed in, not copies. */
 export interface NativeResult<R> {
-  result(): R | Promise<R>;
+  result(): R;
 }
 
 export interface NativeMatrix {

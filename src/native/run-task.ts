@@ -12,14 +12,14 @@ export const STEP_BUDGET_MS = 25;
 export async function runTask<R = void>(
   task: NativeTask,
   phase: string,
-  options: RunOptions & { budgetMs?: number; result?: () => R | Promise<R> } = {},
+  options: RunOptions & { budgetMs?: number; result?: () => R } = {},
 ): Promise<R> {
   try {
     throwIfAborted(options.signal);
     for (;;) {
       const { done, total, finished } = await task.step(options.budgetMs ?? STEP_BUDGET_MS);
       options.onProgress?.({ phase, done, total });
-      if (finished) return (await options.result?.()) as R;
+      if (finished) return options.result?.() as R;
       throwIfAborted(options.signal);
     }
   } catch (error) {

@@ -11,6 +11,7 @@
 #include "cpu/kernels/norm.inl"
 #include "cpu/kernels/optimizer.inl"
 #include "cpu/kernels/token_loss.inl"
+#include "cpu/kernels/dense.inl"
 
 namespace mendset::cpu {
 
@@ -32,6 +33,7 @@ constinit const Kernels MS_JOIN(kernels_, MENDSET_ISA) = {
     .optimizer = MENDSET_ISA::optimizer_kernels,
     .rows = MENDSET_ISA::row_kernels,
     .token_loss = MENDSET_ISA::token_loss_kernels,
+    .dense = MENDSET_ISA::dense_kernels,
 };
 
 }  // namespace mendset::cpu

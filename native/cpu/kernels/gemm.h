@@ -33,6 +33,9 @@ struct GemmKernels {
   void (*tile)(int64_t depth, const float* a, const float* b, int64_t ld_b, float* tile, bool resume, int64_t rows_used);
   // The same with one rounding per step on every processor: for results that decide an index.
   void (*tile_exact)(int64_t depth, const float* a, const float* b, int64_t ld_b, float* tile, bool resume, int64_t rows_used);
+  // The same for rows of the left operand that lie anywhere, unpacked, and a right panel of `columns`: tile[w][c] = rows[w] . column c for the first
+  // columns_used (rounded up to whole vectors). Cheaper than packing where few columns wait for the rows.
+  void (*tile_of_rows)(int64_t depth, const float* const* rows, int64_t rows_used, const float* b, float* tile, int64_t columns_used);
   void (*finish)(const GemmOutput& output, const float* tile, int64_t row, int64_t column, int64_t rows_used, int64_t columns_used);
   double (*tile_square)(const float* tile);  // sum of squares of all elements
   // For Gram matrices: sum over the tile of weight * a * b, weight 2 below the diagonal, 1 on it, 0 above (row and column are the tile's first).

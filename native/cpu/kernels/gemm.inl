@@ -43,6 +43,55 @@ template <bool Exact> static void tile_any(int64_t depth, const float* a, const 
   return tile_of<kRows, Exact>(depth, a, b, ld_b, tile, resume);
 }
 
+inline constexpr int kRowsAtOnce = kRegisters == 32 ? 8 : 4;
+
+template <int Vecs> MS_INLINE void rows_times_panel(int64_t depth, const float* const* rows, int64_t used, const float* b, float* tile) {
+  constexpr int kSteps = Vecs == 1 ? 4 : 2;
+  Vec sum[kRowsAtOnce][Vecs];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRowsAtOnce; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) sum[r][v] = zero();
+  }
+  int64_t p = 0;
+  for (; p + kSteps <= depth; p += kSteps) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+#pragma GCC unroll 4
+      for (int s = 0; s < kSteps; ++s) {
+        const Vec x = set1(rows[r][p + s]);
+#pragma GCC unroll 4
+        for (int v = 0; v < Vecs; ++v) sum[r][v] = multiply_add<true>(x, load(b + (p + s) * kColumns + v * kLanes), sum[r][v]);
+      }
+    }
+  }
+  for (; p < depth; ++p) {
+#pragma GCC unroll 8
+    for (int r = 0; r < kRowsAtOnce; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v) sum[r][v] = multiply_add<true>(set1(rows[r][p]), load(b + p * kColumns + v * kLanes), sum[r][v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < kRowsAtOnce; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) {
+      if (r < used) store(tile + r * kColumns + v * kLanes, sum[r][v]);
+    }
+  }
+}
+
+static void tile_of_rows(int64_t depth, const float* const* rows, int64_t rows_used, const float* b, float* tile, int64_t columns_used) {
+  for (int64_t first = 0; first < rows_used; first += kRowsAtOnce) {
+    const float* group[kRowsAtOnce];
+    for (int64_t r = 0; r < kRowsAtOnce; ++r) group[r] = rows[first + r < rows_used ? first + r : rows_used - 1];
+    const int64_t used = rows_used - first < kRowsAtOnce ? rows_used - first : kRowsAtOnce;
+    if (columns_used <= kLanes) rows_times_panel<1>(depth, group, used, b, tile + first * kColumns);
+    else if (columns_used <= 2 * kLanes) rows_times_panel<2>(depth, group, used, b, tile + first * kColumns);
+    else rows_times_panel<kVecs>(depth, group, used, b, tile + first * kColumns);
+  }
+}
+
 // Four rows of depth p .. p+3 become four depths of four columns.
 MS_INLINE void transpose_4x4(const float* source, int64_t ld, float* target, int64_t ld_target) {
   typedef float Four __attribute__((vector_size(16)));
@@ -214,6 +263,7 @@ static constexpr GemmKernels kernels = {
     .pack_narrow = pack_narrow,
     .tile = tile_any<false>,
     .tile_exact = tile_any<true>,
+    .tile_of_rows = tile_of_rows,
     .finish = finish,
     .tile_square = tile_square,
     .tile_gram = tile_gram,

@@ -14,8 +14,6 @@ struct ReduceKernels {
 
   // out[r, c] = (x[r, c] - shift[c]) - rest[c], zeros for c >= columns; ld is that of out
   void (*centre)(const float* x, int64_t rows, int64_t columns, const float* shift, const float* rest, float* out, int64_t ld);
-  // The same in place for a panel [depth][GemmKernels::columns] whose depth are columns of x.
-  void (*centre_panel)(float* panel, int64_t depth, const float* shift, const float* rest);
   void (*add_tile)(const float* tile, int64_t count, double* sums);  // sums[i] += tile[i]
 };
 

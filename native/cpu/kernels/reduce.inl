@@ -38,12 +38,6 @@ static void centre(const float* x, int64_t rows, int64_t columns, const float* s
   }
 }
 
-static void centre_panel(float* panel, int64_t depth, const float* shift, const float* rest) {
-  for (int64_t p = 0; p < depth; ++p, panel += gemm::kColumns) {
-    for (int v = 0; v < gemm::kVecs; ++v) store(panel + v * kLanes, (load(panel + v * kLanes) - set1(shift[p])) - set1(rest[p]));
-  }
-}
-
 static void add_tile(const float* tile, int64_t count, double* sums) {
   for (int64_t i = 0; i < count; ++i) sums[i] += static_cast<double>(tile[i]);
 }
@@ -53,7 +47,6 @@ static constexpr ReduceKernels kernels = {
     .largest_magnitude = largest_magnitude,
     .add_by_label = add_by_label,
     .centre = centre,
-    .centre_panel = centre_panel,
     .add_tile = add_tile,
 };
 
