@@ -19,10 +19,14 @@ constexpr int64_t kSampleWork = int64_t{1} << 28;  // multiply-adds of the sampl
 constexpr int64_t kRounds = 3;
 // Costs in units of one multiply-add of a pass over all pairs: what the filter's own products and those of single distances take.
 constexpr double kFilterCost = 1.6, kDistanceCost = 3, kDistanceCalls = 128;  // the last for each distance, whatever its length
-constexpr double kWorthwhile = 0.9, kFilterWorthwhile = 0.5;  // of the cost without
-constexpr double kBuildCost = 1.15;  // of a pass over all pairs that leaves bounds
-constexpr int64_t kFilterPatience = 2, kBoundsPatience = 4, kMostPatience = 32;  // passes between two attempts
-constexpr int64_t kMostNear = 8, kFewestRunners = 2;
+constexpr double kWorthwhile = 0.85, kFilterWorthwhile = 0.5;  // of the cost without
+constexpr double kHeadCost = 3, kHeadPasses = 4;  // multiply-adds of a row's head count that much; passes in which heads must pay for themselves
+// Bounds are left where they will spare this share of the rows in the next pass, about what leaving them costs: of a row with kept centroids, with none.
+constexpr double kSparedNear = 0.3, kSparedTwo = 0.15;
+constexpr double kFirstShrinkage = 0.5, kLeastShrinkage = 0.3;
+constexpr int64_t kTrialRows = 512;  // of the filter
+constexpr int64_t kFilterPatience = 2, kBoundsPatience = 1, kMostPatience = 32;  // passes between two attempts
+constexpr int64_t kMostNear = 8, kFewestRunners = 2, kMostRunners = 16;
 // Multiply-adds of a row in a pass: fewer than the first cost less than looking at its bounds, fewer than the second less than looking at
 // the centroids that a row keeps apart.
 constexpr int64_t kLeastWork = 96, kLeastNearWork = 1024;
@@ -41,8 +45,13 @@ int64_t KMeansAssignment::directions_for(int64_t n, int64_t d, int64_t k) {
 // Some 8 bytes each: a few per cent of the row.
 int64_t KMeansAssignment::near_for(int64_t d, int64_t k) { return k * d < kLeastNearWork ? 0 : std::min(std::clamp<int64_t>(d / 32, 3, kMostNear), k - 1); }
 
+// Some 4 bytes each: as many as a few per cent of the row, and of the centroids.
+int64_t KMeansAssignment::runners_for(int64_t d, int64_t k) {
+  return std::min(std::clamp<int64_t>(std::min(k / 16, std::max<int64_t>(d / 16, 4)), kFewestRunners, kMostRunners), k - 1);
+}
+
 KMeansAssignment::KMeansAssignment(std::shared_ptr<Backend> backend, const InputMatrix& x, int64_t k, bool prune)
-    : backend_(std::move(backend)), x_(x), k_(k), r_(prune ? directions_for(x.n(), x.d(), k) : 0), m_(near_for(x.d(), k)), prune_(prune && k > 1 && k * x.d() >= kLeastWork) {
+    : backend_(std::move(backend)), x_(x), k_(k), r_(prune ? directions_for(x.n(), x.d(), k) : 0), m_(near_for(x.d(), k)), most_running_(runners_for(x.d(), k)), prune_(prune && k > 1 && k * x.d() >= kLeastWork) {
   // A head is a chain of d products of rounded numbers with rounded directions: gamma(d + 8) per direction.
   const double error = static_cast<double>(x.d() + 8) * 0x1p-24;
   head_error_ = error / (1 - error) * std::sqrt(static_cast<double>(r_));
@@ -150,12 +159,11 @@ void KMeansAssignment::begin_restart(const double* squares, double x_length, con
   moved_sums_.assign(static_cast<size_t>(k_), 0.0);
   runs_.assign(static_cast<size_t>(k_), false);
   runners_.clear();
-  all_moved_ = stretch_ = 0;
-  recent_cost_ = 0;
+  steps_.assign(static_cast<size_t>(k_), 0.0);
+  all_moved_ = stretch_ = all_step_ = 0;
   pass_ = -1;
   next_filter_ = 0;
   next_bounds_ = 1;  // the first pass moves centroids farther than any bound reaches
-  probing_ = false;
   patience_ = kBoundsPatience;
   filter_patience_ = kFilterPatience;
 }
@@ -168,7 +176,6 @@ Status KMeansAssignment::begin_pass(const PassCentroids& centroids) {
   rounded_ = centroids.rounded;
   norms_ = centroids.norms;
   double longest = 0;
-  std::vector<double> moved(k);
   for (size_t j = 0; j < k; ++j) {
     const double* const c = centroids.exact.data() + j * d;
     const double* const before = previous_.empty() ? c : previous_.data() + j * d;
@@ -178,8 +185,8 @@ Status KMeansAssignment::begin_pass(const PassCentroids& centroids) {
       step[p % 4] += (c[p] - before[p]) * (c[p] - before[p]);
     }
     longest = std::max(longest, (square[0] + square[1]) + (square[2] + square[3]));
-    moved[j] = std::sqrt((step[0] + step[1]) + (step[2] + step[3])) * kWider;
-    moved_sums_[j] += moved[j];
+    steps_[j] = std::sqrt((step[0] + step[1]) + (step[2] + step[3])) * kWider;
+    moved_sums_[j] += steps_[j];
   }
   c_length_ = std::sqrt(longest) * kWider;
   filter_ = r_ > 0 && pass_ >= next_filter_;
@@ -187,16 +194,16 @@ Status KMeansAssignment::begin_pass(const PassCentroids& centroids) {
   if (!prune_) return {};
   const bool first = previous_.empty();
   previous_ = centroids.exact;
-  if (!first) MS_TRY(place_runners(moved, centroids.spread));
+  if (!first) MS_TRY(place_runners(centroids.spread));
   MS_TRY(moved_.upload(moved_sums_.data(), k * sizeof(double)));
   return filter_ ? begin_filter() : Status();
 }
 
-// Who runs, and what the others moved at most. Whoever starts to run needs no new bounds, whoever stops does.
-Status KMeansAssignment::place_runners(const std::vector<double>& moved, double spread) {
-  const size_t k = moved.size(), most = std::min<size_t>(std::max<size_t>(kFewestRunners, k / 16), k - 1);
+// Who runs, and how far the runners and the others moved at most. Whoever starts to run needs no new bounds, whoever stops does.
+Status KMeansAssignment::place_runners(double spread) {
+  const size_t k = steps_.size(), most = static_cast<size_t>(most_running_);
   if (most == 0) return {};
-  std::vector<double> order(moved);
+  std::vector<double> order(steps_);
   std::nth_element(order.begin(), order.begin() + static_cast<ptrdiff_t>(most), order.end(), std::greater<double>());
   const double pace = std::max(kRunnerPace * order[most], kHarmless * spread);
   const bool known = bounds_ && std::find(bounded_.begin(), bounded_.end(), pass_ - 1) != bounded_.end();
@@ -206,17 +213,23 @@ Status KMeansAssignment::place_runners(const std::vector<double>& moved, double 
   }
   std::vector<int32_t> faster;
   for (size_t j = 0; j < k; ++j) {
-    if (moved[j] > pace && !runs_[j]) faster.push_back(static_cast<int32_t>(j));
+    if (steps_[j] > pace && !runs_[j]) faster.push_back(static_cast<int32_t>(j));
   }
-  std::stable_sort(faster.begin(), faster.end(), [&](int32_t a, int32_t b) { return moved[static_cast<size_t>(a)] > moved[static_cast<size_t>(b)]; });
+  std::stable_sort(faster.begin(), faster.end(), [&](int32_t a, int32_t b) { return steps_[static_cast<size_t>(a)] > steps_[static_cast<size_t>(b)]; });
+  running_before_ = runners_.size();
+  joined_.assign(running_before_, 0.0);
   for (size_t i = 0; i < faster.size() && runners_.size() < most; ++i) {
-    runs_[static_cast<size_t>(faster[i])] = true;
+    const size_t j = static_cast<size_t>(faster[i]);
+    runs_[j] = true;
     runners_.push_back(faster[i]);
+    joined_.push_back((moved_sums_[j] - steps_[j]) - all_moved_ - 1e-14 * (moved_sums_[j] + all_moved_));
   }
   double farthest = 0;
   for (size_t j = 0; j < k; ++j) {
-    if (!runs_[j]) farthest = std::max(farthest, moved[j]);
+    if (!runs_[j]) farthest = std::max(farthest, steps_[j]);
   }
+  shrinkage_ = all_step_ > 0 ? std::clamp(farthest / all_step_, kLeastShrinkage, 1.0) : kFirstShrinkage;
+  all_step_ = farthest;
   all_moved_ += farthest;
   stretch_ = 2 * farthest;
   return bounds_ ? part_runners() : Status();
@@ -225,16 +238,17 @@ Status KMeansAssignment::place_runners(const std::vector<double>& moved, double 
 // Distances of all centroids to the runners.
 Status KMeansAssignment::part_runners() {
   const size_t k = static_cast<size_t>(k_), running = runners_.size();
-  if (calm_.data() == nullptr) {
-    const size_t most = std::max<size_t>(kFewestRunners, k / 16);
-    MS_TRY(Buffer::allocate(backend_, k * sizeof(float), &calm_));
+  if (running == 0) return {};
+  if (apart_.data() == nullptr) {
+    const size_t most = static_cast<size_t>(most_running_);
     MS_TRY(Buffer::allocate(backend_, k * most * sizeof(float), &apart_));
     MS_TRY(Buffer::allocate(backend_, most * sizeof(int32_t), &runners_device_));
+    MS_TRY(Buffer::allocate(backend_, most * sizeof(double), &joined_device_));
     MS_TRY(Buffer::allocate(backend_, k * sizeof(int32_t), &runner_labels_));
     MS_TRY(Buffer::allocate(backend_, k * sizeof(double), &runner_squares_));
   }
-  std::vector<double> squares(k), nearest(k, std::numeric_limits<double>::infinity());
-  std::vector<float> apart(k * running), calm(k);
+  std::vector<double> squares(k);
+  std::vector<float> apart(k * running);
   std::vector<int32_t> labels(k);
   for (size_t q = 0; q < running; ++q) {
     std::fill(labels.begin(), labels.end(), runners_[q]);
@@ -246,17 +260,10 @@ Status KMeansAssignment::part_runners() {
       // From a rounded centroid: it may be 2^-24 of its length, or of its subnormals, nearer. 1e-7 covers that and the conversion to fp32.
       const double distance = std::max(0.0, std::sqrt(squares[j]) * (1 - 1e-7) - 1e-7 * c_length_ - 0x1p-140);
       apart[j * running + q] = static_cast<int32_t>(j) == runners_[q] ? std::numeric_limits<float>::infinity() : static_cast<float>(distance * (1 - 1e-7));
-      if (static_cast<int32_t>(j) != runners_[q]) nearest[j] = std::min(nearest[j], distance);
     }
   }
-  // |x - c_a| = u and |c_a - c| = s: s - u > sqrt(u^2 + 2 e) where u < s / 2 - e / s.
-  for (size_t j = 0; j < k; ++j) {
-    const double s = nearest[j], error = static_cast<double>(2 * x_.d() + 64) * 0x1p-24 * (c_length_ + x_length_) * (c_length_ + x_length_);
-    calm[j] = std::isinf(s) ? std::numeric_limits<float>::infinity() : s > 0 ? static_cast<float>((s / 2 - error / s) * (1 - 1e-6)) : -std::numeric_limits<float>::infinity();
-  }
-  MS_TRY(calm_.upload(calm.data(), k * sizeof(float)));
-  if (running == 0) return {};
   MS_TRY(apart_.upload(apart.data(), k * running * sizeof(float)));
+  MS_TRY(joined_device_.upload(joined_.data(), running * sizeof(double)));
   return runners_device_.upload(runners_.data(), running * sizeof(int32_t));
 }
 
@@ -283,32 +290,29 @@ Status KMeansAssignment::allocate_bounds() {
     for (Buffer* buffer : {&upper_, &lower_, &gap_}) MS_TRY(Buffer::allocate(backend_, n * sizeof(float), buffer));
     MS_TRY(Buffer::allocate(backend_, std::max<size_t>(n * m, 1) * sizeof(int32_t), &near_));
     MS_TRY(Buffer::allocate(backend_, std::max<size_t>(n * m, 1) * sizeof(float), &near_lower_));
+    MS_TRY(Buffer::allocate(backend_, n * static_cast<size_t>(most_running_) * sizeof(float), &runner_lower_));
   }
   if (!filter_ || heads_.data() != nullptr) return {};
   MS_TRY(Buffer::allocate(backend_, n * static_cast<size_t>(r_ + 1) * sizeof(float), &heads_));
   return Buffer::allocate(backend_, n * sizeof(double), &spreads_);
 }
 
-Status KMeansAssignment::assign(int64_t first, int64_t last, int32_t* labels) {
-  const int64_t rows = last - first, d = x_.d();
-  const ms_backend& table = backend_->table();
-  const size_t chunk = static_cast<size_t>(chunk_++);
-  if (bounded_.size() <= chunk) bounded_.resize(chunk + 1, -1);
-  const bool bounds = bounds_ && (!probing_ || chunk == 0), filter = filter_ && bounds;
-  if (bounds) MS_TRY(allocate_bounds());
-  if (filter && heads_done_ < last) {
-    const int64_t from = std::max(first, heads_done_);
-    const ms_filter_heads_args args{last - from, d, r_, x_.device_row(from), mean_.as<float>(), rounded_directions_.as<float>(), head_error_, heads_.as<float>() + from * (r_ + 1), nullptr,
-                                    spreads_.as<double>() + from};
-    MS_TRY(backend_->check(table.filter_heads(backend_->context(), &args), "filter_heads"));
-    heads_done_ = last;
-  }
-  int64_t counts[4] = {0, 0, 0, 0};
-  MS_TRY(counters_.upload(counts, sizeof counts));
+// Heads of the rows up to `last`, all before which have theirs.
+Status KMeansAssignment::extend_heads(int64_t last) {
+  if (heads_done_ >= last) return {};
+  const int64_t first = heads_done_;
+  const ms_filter_heads_args args{last - first, x_.d(), r_, x_.device_row(first), mean_.as<float>(), rounded_directions_.as<float>(), head_error_, heads_.as<float>() + first * (r_ + 1),
+                                  nullptr, spreads_.as<double>() + first};
+  heads_done_ = last;
+  return backend_->check(backend_->table().filter_heads(backend_->context(), &args), "filter_heads");
+}
+
+// Rows [first, last) with what is in use now. known: their bounds are those of the pass before. counts: +=.
+Status KMeansAssignment::compare(int64_t first, int64_t last, bool known, int32_t* labels, int64_t* counts) {
   ms_nearest_bounded_args args{};
-  args.n = rows;
+  args.n = last - first;
   args.k = k_;
-  args.d = d;
+  args.d = x_.d();
   args.x = x_.device_row(first);
   args.squares = squares_ + first;
   args.centres = rounded_;
@@ -319,24 +323,27 @@ Status KMeansAssignment::assign(int64_t first, int64_t last, int32_t* labels) {
   args.longest = longest_;
   args.labels = labels + first;
   args.evaluated = counters_.as<int64_t>();
-  const bool known = bounds && pass_ > 0 && bounded_[chunk] == pass_ - 1;
-  if (bounds) {
+  if (bounds_) {
+    MS_TRY(allocate_bounds());
     args.m = m_;
     args.known = known ? 1 : 0;
     args.moved = moved_.as<double>();
     args.all_moved = all_moved_;
     args.running = static_cast<int64_t>(runners_.size());
+    args.running_before = static_cast<int64_t>(running_before_);
+    args.most_running = most_running_;
     args.runners = runners_device_.as<int32_t>();
+    args.joined = joined_device_.as<double>();
     args.apart = apart_.as<float>();
-    args.calm = calm_.as<float>();
     args.upper = upper_.as<float>() + first;
     args.lower = lower_.as<float>() + first;
     args.gap = gap_.as<float>() + first;
     args.near = near_.as<int32_t>() + first * m_;
     args.near_lower = near_lower_.as<float>() + first * m_;
-    bounded_[chunk] = pass_;
+    args.runner_lower = runner_lower_.as<float>() + first * most_running_;
   }
-  if (filter) {
+  if (filter_ && bounds_) {
+    MS_TRY(extend_heads(last));
     args.r = r_;
     args.heads = heads_.as<float>() + first * (r_ + 1);
     args.spreads = spreads_.as<double>() + first;
@@ -346,42 +353,80 @@ Status KMeansAssignment::assign(int64_t first, int64_t last, int32_t* labels) {
     args.head_error = head_error_;
     args.stretch = stretch_;
   }
-  MS_TRY(backend_->check(table.nearest_bounded(backend_->context(), &args), "nearest_bounded"));
-  MS_TRY(counters_.download(counts, sizeof counts));
-  for (int i = 0; i < 4; ++i) evaluated_[i] += counts[i];
-  if (chunk != 0 || !bounds_) return {};
-  decide(rows, known, counts);
-  // A filter that leaves much leaves poor bounds too: once more without, for bounds like those of the other chunks.
-  if (!filter || filter_ || !bounds_) return {};
-  bounded_[0] = -1;
-  chunk_ = 0;
-  return assign(first, last, labels);
+  int64_t evaluated[4] = {0, 0, 0, 0};
+  MS_TRY(counters_.upload(evaluated, sizeof evaluated));
+  MS_TRY(backend_->check(backend_->table().nearest_bounded(backend_->context(), &args), "nearest_bounded"));
+  MS_TRY(counters_.download(evaluated, sizeof evaluated));
+  for (int i = 0; i < 4; ++i) {
+    evaluated_[i] += evaluated[i];
+    counts[i] += evaluated[i];
+  }
+  return {};
 }
 
-// The first chunk shows what is worth doing in the rest of the pass.
-void KMeansAssignment::decide(int64_t rows, bool known, const int64_t* counts) {
-  const double d = static_cast<double>(x_.d());
-  const double single = kDistanceCost * d + kDistanceCalls, unfiltered = static_cast<double>(counts[0]) * d;
-  const double filtered = kFilterCost * static_cast<double>(r_ + 1) * static_cast<double>(counts[0]) + single * static_cast<double>(counts[1]);
-  const double rest = single * static_cast<double>(counts[2]) + d * static_cast<double>(counts[3]);
-  if (filter_ && filtered > kFilterWorthwhile * unfiltered) {
-    filter_ = false;
-    next_filter_ = pass_ + filter_patience_;
-    filter_patience_ = std::min(2 * filter_patience_, kMostPatience);
-    if (pass_ < next_bounds_) bounds_ = false;
+Status KMeansAssignment::assign(int64_t first, int64_t last, int32_t* labels) {
+  const size_t chunk = static_cast<size_t>(chunk_++);
+  if (bounded_.size() <= chunk) bounded_.resize(chunk + 1, -1);
+  const bool known = bounds_ && pass_ > 0 && bounded_[chunk] == pass_ - 1;
+  int64_t counts[4] = {0, 0, 0, 0}, from = first;
+  if (chunk == 0 && filter_ && bounds_) {
+    from = std::min(last, first + kTrialRows);
+    MS_TRY(compare(first, from, known, labels, counts));
+    decide_filter(from - first, counts);
+    if (!filter_ && bounds_) {  // what leaves much leaves poor bounds too: once more without
+      std::fill_n(counts, 4, 0);
+      MS_TRY(compare(first, from, false, labels, counts));
+    }
   }
-  if (pass_ == 0) return;
-  const double cost = known ? (filtered + rest) / (static_cast<double>(rows * k_) * d) : kBuildCost;
-  recent_cost_ = known ? (recent_cost_ + std::min(cost, kBuildCost)) / 2 : (0.4 + cost) / 2;
-  if (recent_cost_ <= kWorthwhile) {
-    probing_ = probing_ && !known;
+  MS_TRY(compare(from, last, known, labels, counts));
+  if (!bounds_) return {};
+  bounded_[chunk] = pass_;
+  if (chunk == 0 && pass_ > 0) decide_bounds(last - first, known, counts, labels);
+  return {};
+}
+
+// Multiply-adds that rows took which the bounds left to the filter, in units of those of a pass over all pairs.
+double KMeansAssignment::filtered_cost(const int64_t* counts) const {
+  return kFilterCost * static_cast<double>(r_ + 1) * static_cast<double>(counts[0]) + (kDistanceCost * static_cast<double>(x_.d()) + kDistanceCalls) * static_cast<double>(counts[1]);
+}
+
+// The first rows show whether the filter is worth having in the rest of the pass, and the heads of all rows worth computing.
+void KMeansAssignment::decide_filter(int64_t rows, const int64_t* counts) {
+  const double d = static_cast<double>(x_.d()), filtered = filtered_cost(counts), unfiltered = static_cast<double>(counts[0]) * d;
+  const double heads = heads_done_ < x_.n() ? kHeadCost * static_cast<double>((r_ + 1) * rows) * d : 0;
+  if (filtered <= kFilterWorthwhile * unfiltered && (unfiltered - filtered) * kHeadPasses >= heads) return;
+  filter_ = false;
+  bounds_ = pass_ >= next_bounds_;
+  next_filter_ = pass_ + filter_patience_;
+  filter_patience_ = std::min(2 * filter_patience_, kMostPatience);
+}
+
+// The first chunk shows whether bounds are worth leaving in the rest of the pass.
+void KMeansAssignment::decide_bounds(int64_t rows, bool known, const int64_t* counts, const int32_t* labels) {
+  const double d = static_cast<double>(x_.d());
+  const double cost = filtered_cost(counts) + (kDistanceCost * d + kDistanceCalls) * static_cast<double>(counts[2]) + d * static_cast<double>(counts[3]);
+  const bool pays = (known || filter_) && cost <= kWorthwhile * d * static_cast<double>(rows * k_);
+  if (pays || spared_ahead(rows, labels) >= (m_ > 0 ? kSparedNear : kSparedTwo)) {
+    patience_ = kBoundsPatience;
     return;
   }
   bounds_ = filter_ = false;
-  probing_ = true;
   next_bounds_ = pass_ + patience_;
   next_filter_ = std::max(next_filter_, next_bounds_);
   patience_ = std::min(2 * patience_, kMostPatience);
+}
+
+// The share of the first rows that the bounds they were just given will spare comparing with all centroids, if centroids go on slowing down as they do.
+double KMeansAssignment::spared_ahead(int64_t rows, const int32_t* labels) const {
+  const float *const upper = upper_.as<float>(), *const lower = lower_.as<float>(), *const gap = gap_.as<float>();
+  const double all_moved = all_moved_ + shrinkage_ * all_step_;
+  int64_t spared = 0;
+  for (int64_t i = 0; i < rows; ++i) {
+    const size_t label = static_cast<size_t>(labels[i]);
+    const double own = moved_sums_[label];
+    spared += m_ > 0 ? static_cast<double>(lower[i]) - all_moved > static_cast<double>(upper[i]) + own : static_cast<double>(gap[i]) > all_moved + own + shrinkage_ * steps_[label];
+  }
+  return static_cast<double>(spared) / static_cast<double>(rows);
 }
 
 Status KMeansAssignment::forget(int64_t row) {

@@ -33,13 +33,26 @@ struct TwoNearest {
   float *upper, *lower, *gap;  // out
 };
 
+// What bounds of rows are held against: see ms_nearest_bounded_args.
+struct BoundLimits {
+  const int32_t* labels;
+  const float *upper, *gap;
+  const float* still;           // by label: what gap must exceed
+  const double* moved;          // by centroid
+  int64_t running, most_running;
+  const float* runner_lower;    // [rows, most_running]
+  const float* runner_moved;    // [running], rounded up
+  const float* apart;           // [k, running]
+  double error;                 // 2 e, of the longest row
+};
+
 struct SelectionKernels {
   // Centres first .. first+centres-1, in ascending order; c_norms starts at centre `first`.
   void (*fold_nearest)(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state);
   // For `rows` (at most a panel's) rows: bounds, and whether the second comes too near the best to be told from it.
   void (*bound_two)(const TwoNearest& two, int64_t rows, uint8_t* close);
-  // Appends the rows of [first, last) that gap > still[label] and upper < calm[label] do not settle; returns how many.
-  int64_t (*unsettled)(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows);
+  // Writes the rows of [first, last) whose label may change; returns how many.
+  int64_t (*unsettled)(const BoundLimits& limits, int64_t first, int64_t last, int32_t* rows);
   // The `entries` least values of every row, ascending, equal ones in the order of their centres: values and labels are [entries][columns].
   void (*fold_least)(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels);
   // Canonical squared distances into the minimum. c and c_norms start at the tile's first centre, whose number is first_number.

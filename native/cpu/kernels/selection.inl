@@ -98,11 +98,24 @@ static void bound_two(const TwoNearest& two, int64_t rows, uint8_t* close) {
   }
 }
 
-static int64_t unsettled(const int32_t* labels, const float* upper, const float* gap, const float* still, const float* calm, int64_t first, int64_t last, int32_t* rows) {
+// Whether some runner may be nearer than the centroid of the label, `upper` away.
+MS_INLINE bool runner_near(const BoundLimits& limits, const float* lower, const float* apart, double upper) {
+  const double reach = std::sqrt(upper * upper + limits.error);
+  const float limit = at_least(reach * (1 + 1e-7)), beyond = at_least((upper + reach) * (1 + 1e-7));
+  int32_t near = 0;
+  for (int64_t q = 0; q < limits.running; ++q) near |= static_cast<int32_t>(!((lower[q] - limits.runner_moved[q] > limit) | (apart[q] > beyond)));
+  return near != 0;
+}
+
+static int64_t unsettled(const BoundLimits& limits, int64_t first, int64_t last, int32_t* rows) {
   int64_t count = 0;
   for (int64_t i = first; i < last; ++i) {
-    const int32_t label = labels[i];
-    const bool settled = (gap[i] > still[label]) & (upper[i] < calm[label]);
+    const int32_t label = limits.labels[i];
+    bool settled = limits.gap[i] > limits.still[label];
+    if (settled && limits.running > 0) {
+      const double upper = (static_cast<double>(limits.upper[i]) + limits.moved[label]) * (1 + 1e-9);
+      settled = !runner_near(limits, limits.runner_lower + i * limits.most_running, limits.apart + label * limits.running, upper);
+    }
     rows[count] = static_cast<int32_t>(i);
     count += !settled;
   }

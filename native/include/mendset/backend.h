@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 8
+#define MS_BACKEND_ABI 9
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -548,11 +548,13 @@ typedef struct {
 //
 // Bounds of a row (upper == null: not kept, none known): distances, not squares, with the movement of centroids taken out so that rows left
 // alone need no upkeep. With moved[j] and all_moved the sums of the passes' movements of centroid j and of the farthest moved one,
-//   upper + moved[label]            is at least the distance to the centroid of the label,
-//   near_lower[t] - moved[near[t]]  at most that to the centroid near[t] (m others that were the nearest; -1: none),
-//   lower - all_moved               at most that to any further one,
-// except for the centroids `runners`, whose movement all_moved leaves out: of them apart[a, q] <= |c_a - c_runners[q]| is known instead.
-// gap > all_moved + moved[label] and upper + moved[label] < calm[label] prove that the label stays. lower = gap = -infinity: nothing is known.
+//   upper + moved[label]                        is at least the distance to the centroid of the label,
+//   near_lower[t] - moved[near[t]]              at most that to the centroid near[t] (m others that were the nearest; -1: none),
+//   lower - all_moved                           at most that to any further one,
+// except for the centroids `runners`, whose movement all_moved leaves out and of which each row has bounds of their own, whatever is near:
+//   runner_lower[q] - moved[runners[q]]         at most the distance to it,
+//   apart[a, q] <= |c_a - c_runners[q]|.
+// gap > all_moved + moved[label] proves that the label stays as far as all but the runners are concerned. lower = gap = -infinity: nothing is known.
 typedef struct {
   int64_t n, k, d, r, m;
   const float* x;
@@ -572,16 +574,18 @@ typedef struct {
   int32_t known;             // 0: bounds are written but not read
   const double* moved;       // [k]
   double all_moved;
-  int64_t running;           // centroids in `runners`
+  int64_t running, most_running;  // centroids in `runners`, and for how many there is room
+  int64_t running_before;    // so many were in the pass before: the bounds of the others follow from `lower` or `near_lower`
   const int32_t* runners;
+  const double* joined;      // [running] moved - all_moved of the pass before
   const float* apart;        // [k, running], +infinity of a runner with itself
-  const float* calm;         // [k] a row nearer than that to its centroid is nearer to it than to any runner, rounding errors included
   int32_t* labels;           // [n] in: the pass before, -1 none; out
   float* upper;              // [n]
   float* lower;              // [n]
   float* gap;                // [n]
   int32_t* near;             // [n, m]
   float* near_lower;         // [n, m]
+  float* runner_lower;       // [n, most_running]
   int64_t* evaluated;        // [4] +=: pairs that the filter looked at; distances computed of what it left, of kept centroids, of rows compared with all
 } ms_nearest_bounded_args;
 
