@@ -65,7 +65,7 @@ int64_t HeadFilter::panel(const int32_t* rows, int64_t used, int worker) const {
   for (int64_t p = 0; p < centre_panels_; ++p) {
     const int64_t centre = p * gemm_.rows, centres = std::min(gemm_.rows, args_.k - centre);
     gemm_.tile(depth_, heads + centre * depth_, packed, gemm_.columns, tiles + p * tile, false, centres);
-    selection_.fold_nearest(tiles + p * tile, centres, args_.c_squares + centre, static_cast<int32_t>(centre), {least, least_label, next, next_label});
+    selection_.fold_nearest(tiles + p * tile, centres, args_.c_squares + centre, static_cast<int32_t>(centre), {least, least_label, next, next_label, nullptr});
   }
 
   // The label of the pass before and the most promising other centroid tell how near a centroid must be to matter.

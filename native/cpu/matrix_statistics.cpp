@@ -78,8 +78,8 @@ int32_t cpu_move_rows(ms_context* handle, const ms_move_rows_args* args) {
     ++counts[after[i]];
   }
   if (count == 0) return MS_OK;
-  // Columns are shared out, so that every sum has one writer; the rows were just read and lie in the last-level cache.
-  const int64_t width = std::clamp<int64_t>(blocks_of(d, 8 * 16) * 16, 16, 64);
+  // Columns are shared out, so that every sum has one writer: as many at once as leave all threads some, for few long reads of a row.
+  const int64_t width = std::clamp<int64_t>(blocks_of(d, context.pool.threads() * 16) * 16, 32, 256);
   run_tasks(context, blocks_of(d, width), count * d, [&](int64_t task, int) {
     const int64_t column = task * width;
     context.kernels.selection.move_rows(x + column, d, moved, count, std::min(width, d - column), before, after, grid, sums + column, d);

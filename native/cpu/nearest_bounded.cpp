@@ -56,7 +56,7 @@ class Bounded {
   // The least values of a panel of rows against all centroids. rows: null when they follow each other.
   struct Sink {
     Sink(const Bounded& bounded, int64_t first_row, int64_t rows_used, const int32_t* row_list) : owner(bounded), first(first_row), used(rows_used), rows(row_list) {
-      const int64_t count = owner.bounds_.entries() * owner.gemm_.columns;
+      const int64_t count = std::max<int64_t>(owner.bounds_.entries(), 3) * owner.gemm_.columns;
       std::fill_n(value, count, kInfinity);
       std::fill_n(label, count, -1);
     }
@@ -64,27 +64,38 @@ class Bounded {
       const float* const c_norms = owner.args_.c_norms + centre;
       const int64_t width = owner.gemm_.columns;
       if (owner.bounds_.near() > 0) owner.selection_.fold_least(tile, centres, c_norms, static_cast<int32_t>(centre), owner.bounds_.entries(), value, label);
-      else owner.selection_.fold_nearest(tile, centres, c_norms, static_cast<int32_t>(centre), {value, label, value + width, label + width});
+      else owner.selection_.fold_nearest(tile, centres, c_norms, static_cast<int32_t>(centre), {value, label, value + width, label + width, owner.bounds_.kept() ? nullptr : value + 2 * width});
     }
     void end() {
       const RowBounds& bounds = owner.bounds_;
-      const int64_t width = owner.gemm_.columns;
-      if (bounds.kept() && bounds.near() == 0 && owner.args_.k > 1) return bounds.settle_two(value, value + width, label, rows, first, used);
-      const double widest = 2 * bounds.error_of(owner.args_.x_length);
+      if (!bounds.kept()) return end_labels();
+      if (bounds.near() == 0 && owner.args_.k > 1) return bounds.settle_two(value, value + owner.gemm_.columns, label, rows, first, used);
       for (int64_t w = 0; w < used; ++w) {
-        const int64_t row = rows != nullptr ? rows[w] : first + w;
-        if (!bounds.kept() && static_cast<double>(value[width + w]) > static_cast<double>(value[w]) + widest) {
-          owner.args_.labels[row] = label[w];
-          continue;
-        }
-        Least least(bounds.entries());
-        for (int64_t entry = 0; entry < bounds.entries() && label[entry * width + w] >= 0; ++entry) {
-          least.value[least.count] = value[entry * width + w];
-          least.label[least.count++] = label[entry * width + w];
-        }
+        const Least least = least_of(w);
         const bool all = least.count == owner.args_.k;
-        bounds.settle(row, least, all ? std::numeric_limits<double>::infinity() : static_cast<double>(least.value[least.count - 1]));
+        bounds.settle(row_of(w), least, all ? std::numeric_limits<double>::infinity() : static_cast<double>(least.value[least.count - 1]));
       }
+    }
+    // Labels alone: most rows have one centroid that can win, nearly all others two.
+    void end_labels() {
+      const int64_t width = owner.gemm_.columns;
+      const float widest = rounded_up(2 * owner.bounds_.error_of(owner.args_.x_length) * (1 + 1e-6));
+      uint8_t close[kMostColumns];
+      for (int64_t w = 0; w < width; ++w) close[w] = !(value[width + w] - value[w] > widest);
+      for (int64_t w = 0; w < used; ++w) {
+        if (close[w] == 0) owner.args_.labels[row_of(w)] = label[w];
+        else owner.bounds_.settle(row_of(w), least_of(w), static_cast<double>(value[2 * width + w]));
+      }
+    }
+    int64_t row_of(int64_t w) const { return rows != nullptr ? rows[w] : first + w; }
+    Least least_of(int64_t w) const {
+      const int64_t width = owner.gemm_.columns;
+      Least least(owner.bounds_.entries());
+      for (int64_t entry = 0; entry < least.most && label[entry * width + w] >= 0; ++entry) {
+        least.value[least.count] = value[entry * width + w];
+        least.label[least.count++] = label[entry * width + w];
+      }
+      return least;
     }
     const Bounded& owner;
     const int64_t first, used;

@@ -26,7 +26,7 @@ struct NearestSink {
   }
   void fold(const float* tile, int64_t first, int64_t centres) {
     const bool two = args.second != nullptr || args.second_label != nullptr;
-    const NearestState state{best, label, two ? second : nullptr, second_label};
+    const NearestState state{best, label, two ? second : nullptr, second_label, nullptr};
     kernels.fold_nearest(tile, centres, args.c_norms + first, static_cast<int32_t>(first), state);
   }
   void end() {

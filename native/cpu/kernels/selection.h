@@ -5,12 +5,13 @@
 
 namespace mendset::cpu {
 
-// The two nearest centres of each row of a panel so far, GemmKernels::columns entries each.
+// The nearest centres of each row of a panel so far, GemmKernels::columns entries each.
 struct NearestState {
   float* best;
   int32_t* label;
   float* second;  // nullable: the second nearest is not wanted
   int32_t* second_label;
+  float* third;  // nullable; the value alone
 };
 
 struct DistancePanel {

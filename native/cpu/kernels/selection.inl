@@ -4,22 +4,24 @@ namespace selection {
 using gemm::kColumns;
 using gemm::kVecs;
 
-template <bool Second> static void fold_nearest_of(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state) {
+template <int Wanted> static void fold_nearest_of(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state) {
 #pragma GCC unroll 4
   for (int v = 0; v < kVecs; ++v) {
     const int64_t at = v * kLanes;
-    Vec best = load(state.best + at), second = zero();
+    Vec best = load(state.best + at), second = zero(), third = zero();
     IVec label = iload(state.label + at), second_label = label;
-    if constexpr (Second) {
+    if constexpr (Wanted > 1) {
       second = load(state.second + at);
       second_label = iload(state.second_label + at);
     }
+    if constexpr (Wanted > 2) third = load(state.third + at);
     for (int64_t j = 0; j < centres; ++j) {
       const Vec value = fma_exact(set1(-2.0f), load(tile + j * kColumns + at), set1(c_norms[j]));
       const IVec number = iset1(first + static_cast<int32_t>(j));
       const Mask wins = less(value, best);
-      if constexpr (Second) {
+      if constexpr (Wanted > 1) {
         const Mask comes_second = less(value, second);
+        if constexpr (Wanted > 2) third = min(max(second, value), third);
         second = select(wins, best, select(comes_second, value, second));
         second_label = iselect(wins, label, iselect(comes_second, number, second_label));
       }
@@ -28,16 +30,18 @@ template <bool Second> static void fold_nearest_of(const float* tile, int64_t ce
     }
     store(state.best + at, best);
     istore(state.label + at, label);
-    if constexpr (Second) {
+    if constexpr (Wanted > 1) {
       store(state.second + at, second);
       istore(state.second_label + at, second_label);
     }
+    if constexpr (Wanted > 2) store(state.third + at, third);
   }
 }
 
 static void fold_nearest(const float* tile, int64_t centres, const float* c_norms, int32_t first, const NearestState& state) {
-  if (state.second != nullptr) fold_nearest_of<true>(tile, centres, c_norms, first, state);
-  else fold_nearest_of<false>(tile, centres, c_norms, first, state);
+  if (state.third != nullptr) fold_nearest_of<3>(tile, centres, c_norms, first, state);
+  else if (state.second != nullptr) fold_nearest_of<2>(tile, centres, c_norms, first, state);
+  else fold_nearest_of<1>(tile, centres, c_norms, first, state);
 }
 
 static void fold_least(const float* tile, int64_t centres, const float* c_norms, int32_t first, int64_t entries, float* values, int32_t* labels) {
@@ -423,14 +427,17 @@ static void label_distances(const float* x, int64_t rows, int64_t d, const doubl
 }
 
 static void move_rows(const float* x, int64_t ld, const int32_t* rows, int64_t count, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums) {
+  constexpr int64_t kAhead = 6, kLine = 16;  // rows, and floats: the rows lie in no order that the processor would see
   for (int64_t i = 0; i < count; ++i) {
+    const float* const ahead = x + rows[i + kAhead < count ? i + kAhead : count - 1] * ld;
+    for (int64_t c = 0; c < columns; c += kLine) __builtin_prefetch(ahead + c, 0, 3);
     const int32_t r = rows[i];
     const float* const row = x + r * ld;
-    double* const to = sums + after[r] * ld_sums;
+    double* __restrict const to = sums + after[r] * ld_sums;
     if (before[r] < 0) {
       for (int64_t c = 0; c < columns; ++c) to[c] += (static_cast<double>(row[c]) + grid) - grid;
     } else {
-      double* const from = sums + before[r] * ld_sums;
+      double* __restrict const from = sums + before[r] * ld_sums;
       for (int64_t c = 0; c < columns; ++c) {
         const double value = (static_cast<double>(row[c]) + grid) - grid;
         from[c] -= value;
