@@ -62,8 +62,11 @@ Status Backend::open(const std::string& name, int threads, std::shared_ptr<Backe
     return failure(result == MS_INVALID_ARGUMENT ? Code::invalid_argument : Code::device, "The backend '%s' is not usable here: %s", name.c_str(), reason);
   const int count = threads > 0 ? threads : ThreadPool::default_threads();
   ms_context* context = nullptr;
-  if (const int32_t result = table->create(count, &context); result != MS_OK)
-    return failure(code_of(result), "The backend '%s' could not be started with %d threads (%s).", name.c_str(), count, word_of(result));
+  if (const int32_t result = table->create(count, &context); result != MS_OK) {
+    const std::string detail = context != nullptr ? table->last_error(context) : "";
+    if (context != nullptr) table->destroy(context);
+    return failure(code_of(result), "The backend '%s' could not be started with %d threads: %s.", name.c_str(), count, detail.empty() ? word_of(result) : detail.c_str());
+  }
   out->reset(new Backend(table, context, count));
   return {};
 }

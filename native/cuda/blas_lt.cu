@@ -15,7 +15,8 @@ namespace mendset::cuda {
 namespace {
 
 // Values of cublasLt.h and library_types.h, unchanged since CUDA 11.
-enum : int { kSuccess = 0, kComputeFp32 = 68, kComputeTf32 = 77, kTypeFp32 = 0, kTypeBf16 = 14 };
+enum : int { kSuccess = 0, kInvalidValue = 7, kNotSupported = 15 };
+enum : int { kComputeFp32 = 68, kComputeTf32 = 77, kTypeFp32 = 0, kTypeBf16 = 14 };
 enum : int { kDescTransA = 3, kDescTransB = 4, kDescEpilogue = 7, kDescBiasPointer = 8 };
 enum : int { kEpilogueDefault = 1, kEpilogueBias = 4 };
 enum : int { kPreferenceWorkspaceBytes = 1 };
@@ -106,32 +107,26 @@ struct Descriptors {
 
 }  // namespace
 
-BlasLt* open_blas_lt(Context& context, char* reason, size_t reason_size) {
-  const char* const wanted = std::getenv("MENDSET_CUBLASLT");
-  if (wanted != nullptr && std::strcmp(wanted, "off") == 0) {
-    std::snprintf(reason, reason_size, "MENDSET_CUBLASLT=off");
-    return nullptr;
-  }
-  void* library = nullptr;
-  if (wanted != nullptr && *wanted != '\0') {
-    library = dlopen(wanted, RTLD_NOW | RTLD_LOCAL);
-  } else {
-    for (const char* const name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {
-      library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-      if (library != nullptr) break;
-    }
-  }
+namespace {
+
+// Null with a sentence in `reason`.
+BlasLt* open_library(Context& context, const char* name, char* reason, size_t reason_size) {
+  void* const library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     std::snprintf(reason, reason_size, "%s", dlerror());
     return nullptr;
   }
   auto* const blas = new (std::nothrow) BlasLt;
-  if (blas == nullptr) return nullptr;
+  if (blas == nullptr) {
+    std::snprintf(reason, reason_size, "there is no memory for it");
+    return nullptr;
+  }
   blas->context = &context;
+  int status = kSuccess;
   if (!find_all(library, &blas->api)) {
-    std::snprintf(reason, reason_size, "the library lacks a function of cublasLt 11 or later");
-  } else if (blas->api.create(&blas->handle) != kSuccess) {
-    std::snprintf(reason, reason_size, "cublasLtCreate failed");
+    std::snprintf(reason, reason_size, "%s lacks a function of cublasLt 11 or later", name);
+  } else if (status = blas->api.create(&blas->handle); status != kSuccess) {
+    std::snprintf(reason, reason_size, "cublasLtCreate of %s failed with status %d", name, status);
     blas->handle = nullptr;
   } else if (allocate_raw(context, kWorkspaceBytes, &blas->workspace) != MS_OK) {
     std::snprintf(reason, reason_size, "its workspace does not fit the device's memory");
@@ -140,6 +135,21 @@ BlasLt* open_blas_lt(Context& context, char* reason, size_t reason_size) {
     return blas;
   }
   close_blas_lt(blas);
+  return nullptr;
+}
+
+}  // namespace
+
+BlasLt* open_blas_lt(Context& context, char* reason, size_t reason_size) {
+  const char* const wanted = std::getenv("MENDSET_CUBLASLT");
+  if (wanted != nullptr && std::strcmp(wanted, "off") == 0) {
+    std::snprintf(reason, reason_size, "MENDSET_CUBLASLT=off");
+    return nullptr;
+  }
+  if (wanted != nullptr && *wanted != '\0') return open_library(context, wanted, reason, reason_size);
+  for (const char* const name : {"libcublasLt.so.13", "libcublasLt.so.12"}) {  // the newer one may be too new for the driver
+    if (BlasLt* const blas = open_library(context, name, reason, reason_size); blas != nullptr) return blas;
+  }
   return nullptr;
 }
 
@@ -173,11 +183,11 @@ int32_t blas_lt_multiply(Context& context, Precision precision, const Operand& a
   Key key;
   std::memset(&key, 0, sizeof key);
   key.precision = static_cast<int>(precision), key.bias = bias != nullptr, key.addend = addend != nullptr;
-  const uintptr_t pointers = reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(addend);
+  const uintptr_t pointers = reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(addend) | reinterpret_cast<uintptr_t>(bias);
   key.alignment = static_cast<int>(pointers & 15);  // rows of the result need not be aligned; the heuristic is told
   key.rows = a.rows, key.columns = b.rows, key.row_bytes = a.row_bytes, key.ld = ld;
-  const Choice* choice = nullptr;
-  for (const Choice& each : blas.choices) {
+  Choice* choice = nullptr;
+  for (Choice& each : blas.choices) {
     if (each.key == key) choice = &each;
   }
   if (choice == nullptr) {
@@ -200,11 +210,15 @@ int32_t blas_lt_multiply(Context& context, Precision precision, const Operand& a
   if (!choice->usable) return MS_UNSUPPORTED;
   const float one = 1.0f;
   const void* const c = addend != nullptr ? addend : out;
-  if (api.matmul(blas.handle, d.product, &one, b.data, d.a, a.data, d.b, &beta, c, d.c, out, d.c, choice->result.algorithm, blas.workspace, kWorkspaceBytes,
-                 stream_of(context)) != kSuccess)
-    return fail(context, MS_DEVICE, "cublasLt could not multiply %lld x %lld by %lld", static_cast<long long>(a.rows), static_cast<long long>(depth),
-                static_cast<long long>(b.rows));
-  return MS_OK;
+  const int status = api.matmul(blas.handle, d.product, &one, b.data, d.a, a.data, d.b, &beta, c, d.c, out, d.c, choice->result.algorithm, blas.workspace, kWorkspaceBytes,
+                                stream_of(context));
+  if (status == kSuccess) return MS_OK;
+  if (status == kNotSupported || status == kInvalidValue) {  // said before anything is started
+    choice->usable = false;
+    return MS_UNSUPPORTED;
+  }
+  return fail(context, MS_DEVICE, "cublasLt could not multiply %lld x %lld by %lld (status %d)", static_cast<long long>(a.rows), static_cast<long long>(depth),
+              static_cast<long long>(b.rows), status);
 }
 
 }  // namespace mendset::cuda

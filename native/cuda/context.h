@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "cuda/device.h"
 #include "cuda/precision.h"
@@ -18,6 +19,7 @@ class Sequences;  // sequence.h
 struct Context {
   Context();
   ~Context();
+  std::recursive_mutex mutex;  // held by every call of the table but those that only wait
   Precision precision = Precision::fp32;
   Device* device = nullptr;
   BlasLt* blas = nullptr;         // null: own matrix products

@@ -81,13 +81,13 @@ __global__ void __launch_bounds__(kThreads) cache_fill_kernel(ms_cache_fill_args
 
 int32_t decode_attention(Context& context, const ms_decode_attention_args& a) {
   if (a.batch == 0 || a.heads == 0 || a.head_dim == 0) return MS_OK;
+  if (a.head_dim > 256) return fail(context, MS_UNSUPPORTED, "heads of %d columns; the CUDA backend has up to 256", a.head_dim);
   const int64_t width = static_cast<int64_t>(a.kv_heads) * a.head_dim;
   MS_CUDA_TRY(launch(context, append_kernel, dim3{blocks_for(a.batch * width, kThreads), 1, 1}, kThreads, 0, a));
   const dim3 grid{static_cast<unsigned>(a.batch), static_cast<unsigned>(a.heads), 1};
   if (a.head_dim <= 64) return launch(context, decode_attention_kernel<2>, grid, kThreads, 0, a);
   if (a.head_dim <= 128) return launch(context, decode_attention_kernel<4>, grid, kThreads, 0, a);
-  if (a.head_dim <= 256) return launch(context, decode_attention_kernel<8>, grid, kThreads, 0, a);
-  return fail(context, MS_UNSUPPORTED, "heads of %d columns; the CUDA backend has up to 256", a.head_dim);
+  return launch(context, decode_attention_kernel<8>, grid, kThreads, 0, a);
 }
 
 int32_t cache_fill(Context& context, const ms_cache_fill_args& a) {

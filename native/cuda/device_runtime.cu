@@ -26,6 +26,7 @@ struct Device {
   cudaMemPool_t pool = nullptr;
   Staging staging[2];
   int next = 0;
+  bool recording = false;
   std::unordered_map<void*, size_t> sizes;  // of what the caller holds
   size_t held = 0;
 };
@@ -65,6 +66,7 @@ int32_t open(Context& context) {
   MS_CUDA_CALL(cudaGetDeviceProperties(&facts, device.index), "the device could not be described");
   context.multiprocessors = facts.multiProcessorCount;
   context.tensor_cores = facts.major >= 8;
+  MS_CUDA_TRY(choose_precision(context));
   context.shared_per_block = facts.sharedMemPerBlockOptin;
   int cooperative = 0;
   MS_CUDA_CALL(cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device.index), "the device could not be described");
@@ -85,6 +87,11 @@ int32_t open(Context& context) {
   return MS_OK;
 }
 
+// A transfer waits for its bytes, and an event noted in a recording can never be waited for.
+int32_t refuse_while_recording(Context& context) {
+  return context.device->recording ? fail(context, MS_DEVICE, "a transfer cannot be recorded") : MS_OK;
+}
+
 // Host memory of a caller is pageable: it passes through the pinned pieces, each waited for before it is used again.
 int32_t wait(Context& context, Staging& staging) {
   if (!staging.busy) return MS_OK;
@@ -99,11 +106,7 @@ int32_t open_device(Context& context, int32_t) {
   context.device = new (std::nothrow) Device;
   if (context.device == nullptr) return MS_OUT_OF_MEMORY;
   choose_waits(context);
-  cudaDeviceProp facts;
-  int index = 0;
-  if (cudaGetDevice(&index) == cudaSuccess && cudaGetDeviceProperties(&facts, index) == cudaSuccess) context.tensor_cores = facts.major >= 8;
-  int32_t result = choose_precision(context);
-  if (result == MS_OK) result = open(context);
+  const int32_t result = open(context);
   if (result != MS_OK) close_device(context);
   return result;
 }
@@ -159,6 +162,7 @@ void release(Context& context, void* memory) {
 
 // Returns when `host` may be changed, not when the device has the bytes: what is started after it comes after it on the stream.
 int32_t upload(Context& context, void* destination, const void* host, size_t bytes) {
+  MS_CUDA_TRY(refuse_while_recording(context));
   Device& device = *context.device;
   for (size_t done = 0; done < bytes;) {
     Staging& staging = device.staging[device.next];
@@ -176,6 +180,7 @@ int32_t upload(Context& context, void* destination, const void* host, size_t byt
 
 int32_t download(Context& context, void* host, const void* source, size_t bytes) {
   if (context.measuring) return MS_OK;
+  MS_CUDA_TRY(refuse_while_recording(context));
   Device& device = *context.device;
   size_t started = 0, finished = 0;
   size_t pieces[2] = {0, 0};
@@ -233,10 +238,12 @@ struct Recording {
 
 int32_t begin_recording(Context& context) {
   MS_CUDA_CALL(cudaStreamBeginCapture(context.device->stream, cudaStreamCaptureModeThreadLocal), "a recording could not be begun");
+  context.device->recording = true;
   return MS_OK;
 }
 
 int32_t end_recording(Context& context, Recording** out) {
+  context.device->recording = false;
   cudaGraph_t graph = nullptr;
   cudaError_t error = cudaStreamEndCapture(context.device->stream, &graph);
   cudaGraphExec_t launches = nullptr;

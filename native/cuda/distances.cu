@@ -83,8 +83,6 @@ __device__ __forceinline__ RowsTile rows_tile(const float* matrix, int64_t rows,
 
 // 128 rows against all centres. A thread keeps the best of its columns for each of its eight rows; lanes and warps meet at the end.
 __global__ void __launch_bounds__(kTileThreads) min_distance_kernel(ms_min_distance_args a) {
-  __shared__ float values[4][kTile];
-  __shared__ int32_t numbers[4][kTile];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile;
   NearestDistance best[8];
 MS_UNROLL
@@ -108,6 +106,7 @@ MS_UNROLL
       }
     }
   }
+  auto* const found = reinterpret_cast<NearestDistance(*)[kTile]>(dynamic_shared());  // [4][kTile]: the products are done with it
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
 MS_UNROLL
   for (int i = 0; i < 8; ++i) {
@@ -116,16 +115,13 @@ MS_UNROLL
       const float value = __shfl_xor_sync(kFullWarp, best[i].value, lanes);
       best[i].offer(value, __shfl_xor_sync(kFullWarp, best[i].centre, lanes));
     }
-    if (threadIdx.x % 4 == 0) {
-      values[warp % 4][tile_row(i / 2, i % 2 * 2)] = best[i].value;
-      numbers[warp % 4][tile_row(i / 2, i % 2 * 2)] = best[i].centre;
-    }
+    if (threadIdx.x % 4 == 0) found[warp % 4][tile_row(i / 2, i % 2 * 2)] = best[i];
   }
   __syncthreads();
   const int64_t row = first + threadIdx.x;
   if (threadIdx.x >= kTile || row >= a.n) return;
-  NearestDistance all{values[0][threadIdx.x], numbers[0][threadIdx.x]};
-  for (int w = 1; w < 4; ++w) all.offer(values[w][threadIdx.x], numbers[w][threadIdx.x]);
+  NearestDistance all = found[0][threadIdx.x];
+  for (int w = 1; w < 4; ++w) all.offer(found[w][threadIdx.x].value, found[w][threadIdx.x].centre);
   if (!(all.value < a.m[row])) return;
   a.m[row] = all.value;
   if (a.nearest != nullptr) a.nearest[row] = a.first_number + all.centre;

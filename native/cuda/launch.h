@@ -28,6 +28,8 @@ inline unsigned blocks_for(int64_t count, int64_t per_block) { return static_cas
 template <typename... Parameters, typename... Arguments>
 int32_t launch(Context& context, void (*kernel)(Parameters...), dim3 grid, int threads, size_t shared_bytes, Arguments... arguments) {
   if (context.measuring) return MS_OK;
+  if (shared_bytes > context.shared_per_block)
+    return fail(context, MS_UNSUPPORTED, "a block of this operation's kernel needs %zu KiB of shared memory; this device has %zu", shared_bytes >> 10, context.shared_per_block >> 10);
 #if defined(__CUDACC__)
   if (shared_bytes > (32 << 10)) {  // static and dynamic memory beyond 48 KiB must be asked for
     if (cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)) != cudaSuccess)

@@ -22,7 +22,6 @@ __host__ __device__ __forceinline__ bool gram_is_cheaper(int64_t length, int64_t
 template <Precision kPrecision>
 __global__ void __launch_bounds__(kTileThreads, 1) gram_kernel(Operand a, Operand b, const int32_t* offsets, int64_t first_sample, int64_t in, int64_t out, int64_t pairs,
                                                                double* partials) {
-  __shared__ double shared_sums[32];
   const int64_t s = first_sample + blockIdx.y, begin = offsets[s], length = offsets[s + 1] - begin;
   int64_t i = 0, j = blockIdx.x;
   while (j > i) j -= ++i;
@@ -50,6 +49,7 @@ MS_UNROLL
       }
     }
   }
+  auto* const shared_sums = reinterpret_cast<double*>(dynamic_shared());  // the products are done with it
   square = block_sum(square, shared_sums);
   bound = block_sum(bound, shared_sums);
   if (threadIdx.x != 0) return;
@@ -96,7 +96,6 @@ __global__ void place_samples_kernel(int64_t samples, const int32_t* offsets, in
 template <Precision kPrecision>
 __global__ void __launch_bounds__(kTileThreads) direct_kernel(Operand a, Operand b, const int32_t* offsets, const int64_t* first_stages, const int32_t* direct,
                                                               int64_t first_sample, int64_t stage_depth, double* partials) {
-  __shared__ double shared_sums[32];
   const int64_t s = first_sample + blockIdx.z;
   if (direct[s] == 0) return;
   const int64_t stages = ceil_div<int64_t>(offsets[s + 1] - offsets[s], stage_depth);
@@ -110,7 +109,7 @@ MS_UNROLL
     for (int n = 0; n < 4; ++n)
 MS_UNROLL
       for (int e = 0; e < 4; ++e) square = fma(static_cast<double>(sum[m][n][e]), static_cast<double>(sum[m][n][e]), square);
-  square = block_sum(square, shared_sums);
+  square = block_sum(square, reinterpret_cast<double*>(dynamic_shared()));  // the product is done with it
   if (threadIdx.x == 0) partials[s * gridDim.x * gridDim.y + static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = square;
 }
 

@@ -13,11 +13,12 @@ constexpr int64_t kMeanRows = 1024;  // of one partial sum
 constexpr int kSide = 32;            // of a tile of the covariance
 constexpr int kOutputs = 16;         // rows and components of one block of a projection
 
+// grid: x shares of rows, y groups of 32 columns.
 __global__ void __launch_bounds__(kColumns* kLanes) column_sums_kernel(ms_column_means_args a, double* partials) {
   __shared__ double sums[kLanes][kColumns];
   const int lane = static_cast<int>(threadIdx.x) / kColumns, within = static_cast<int>(threadIdx.x) % kColumns;
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + within;
-  const int64_t first = static_cast<int64_t>(blockIdx.y) * kMeanRows, last = first + kMeanRows < a.n ? first + kMeanRows : a.n;
+  const int64_t column = static_cast<int64_t>(blockIdx.y) * kColumns + within;
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * kMeanRows, last = first + kMeanRows < a.n ? first + kMeanRows : a.n;
   double sum = 0;
   if (column < a.d) {
     for (int64_t i = first + lane; i < last; i += kLanes) sum += static_cast<double>(a.x[i * a.d + column]);
@@ -26,7 +27,7 @@ __global__ void __launch_bounds__(kColumns* kLanes) column_sums_kernel(ms_column
   __syncthreads();
   if (lane != 0 || column >= a.d) return;
   for (int l = 1; l < kLanes; ++l) sum += sums[l][within];
-  partials[static_cast<int64_t>(blockIdx.y) * a.d + column] = sum;
+  partials[static_cast<int64_t>(blockIdx.x) * a.d + column] = sum;
 }
 
 __global__ void __launch_bounds__(kThreads) column_means_kernel(int64_t n, int64_t d, int64_t shares, const double* partials, double* mean) {
@@ -133,7 +134,7 @@ int32_t column_means(Context& context, const ms_column_means_args& a) {
   std::byte* memory;
   MS_CUDA_TRY(reserve(context, static_cast<size_t>(shares * a.d) * sizeof(double), &memory));
   auto* const partials = at<double>(memory, 0);
-  if (shares > 0) MS_CUDA_TRY(launch(context, column_sums_kernel, dim3{blocks_for(a.d, kColumns), static_cast<unsigned>(shares), 1}, kColumns * kLanes, 0, a, partials));
+  if (shares > 0) MS_CUDA_TRY(launch(context, column_sums_kernel, dim3{static_cast<unsigned>(shares), blocks_for(a.d, kColumns), 1}, kColumns * kLanes, 0, a, partials));
   return launch(context, column_means_kernel, dim3{blocks_for(a.d, kThreads), 1, 1}, kThreads, 0, a.n, a.d, shares, partials, a.mean);
 }
 

@@ -215,9 +215,23 @@ MS_UNROLL
   }
 };
 
-// sum += A B^T over `stages` stages. All threads of the block call it; shared memory is free for other uses when it returns.
+// sum += A B^T over `stages` stages, kStages of them in shared memory at once. All threads of the block call it; the shared memory is free for other uses
+// when it returns.
 template <Precision kPrecision, int kStages, typename Left, typename Right>
 __device__ __forceinline__ void tile_product(TileSums& sum, const Left& left, const Right& right, int64_t stages, unsigned char* shared) {
+  if constexpr (kStages == 1) {
+    for (int64_t s = 0; s < stages; ++s) {
+      left.load(shared, s);
+      right.load(shared + kStageBytes / 2, s);
+      commit_async();
+      wait_async<0>();
+      __syncthreads();
+      TileArithmetic<kPrecision>::stage(sum, shared, shared + kStageBytes / 2);
+      __syncthreads();
+    }
+    if (stages == 0) __syncthreads();
+    return;
+  }
 MS_UNROLL
   for (int s = 0; s < kStages - 1; ++s) {
     if (s < stages) {
@@ -243,7 +257,7 @@ MS_UNROLL
   __syncthreads();
 }
 
-// Three stages hide more latency; two fit the 64 KiB of sm_75, which computes in fp32 only.
+// Three stages hide more latency; two are all of the 64 KiB of sm_75, which computes in fp32 only: a kernel with them has no other shared memory.
 template <Precision kPrecision>
 constexpr int kStagesOf = kPrecision == Precision::fp32 ? 2 : 3;
 template <Precision kPrecision>

@@ -27,7 +27,6 @@ struct TwoBest {
 constexpr int32_t kNone = 0x7fffffff;
 
 __global__ void __launch_bounds__(kTileThreads, 1) nearest_centre_kernel(ms_nearest_centre_args a) {
-  __shared__ TwoBest found[4][kTile];
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile;
   const float infinity = __int_as_float(0x7f800000);
   TwoBest two[8];
@@ -54,6 +53,7 @@ MS_UNROLL
       }
     }
   }
+  auto* const found = reinterpret_cast<TwoBest(*)[kTile]>(dynamic_shared());  // [4][kTile]: the products are done with it
 MS_UNROLL
   for (int i = 0; i < 8; ++i) {
 MS_UNROLL

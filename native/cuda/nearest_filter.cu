@@ -226,8 +226,8 @@ int32_t nearest_by_filter(Context& context, const NearestQuestion& q) {
   const Filter filter{q, bounds, most};
   const dim3 grid{blocks_for(q.n, kTile), 1, 1};
   constexpr size_t kStatic = 12 << 10;  // of the kernel's own arrays
-  constexpr size_t kTwo = 2 * static_cast<size_t>(kStageBytes), kThree = 3 * static_cast<size_t>(kStageBytes);
-  if (!rounded) return launch(context, nearest_filter_kernel<Precision::fp32, 2>, grid, kTileThreads, kTwo, rows, centres, filter);
+  constexpr size_t kOne = kStageBytes, kTwo = 2 * kOne, kThree = 3 * kOne;
+  if (!rounded) return launch(context, nearest_filter_kernel<Precision::fp32, 1>, grid, kTileThreads, kOne, rows, centres, filter);
   if (context.shared_per_block >= kThree + kStatic) return launch(context, nearest_filter_kernel<Precision::bf16, 3>, grid, kTileThreads, kThree, rows, centres, filter);
   return launch(context, nearest_filter_kernel<Precision::bf16, 2>, grid, kTileThreads, kTwo, rows, centres, filter);
 }

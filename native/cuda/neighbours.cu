@@ -77,7 +77,6 @@ __device__ __forceinline__ Rise rise_of(const ms_coverage_gains_args& a, float d
 
 // grid: x tiles of candidates, y shares of the rows. partials [shares, candidates]; sums on the grid are exact in any order.
 __global__ void __launch_bounds__(kTileThreads) coverage_gains_kernel(ms_coverage_gains_args a, double* partials) {
-  __shared__ double gains[4][kTile];
   const int64_t c = static_cast<int64_t>(blockIdx.x) * kTile, tiles = ceil_div<int64_t>(a.n, kTile);
   const int64_t begin = tiles * blockIdx.y / gridDim.y, end = tiles * (blockIdx.y + 1) / gridDim.y;
   double gain[8] = {};
@@ -100,6 +99,7 @@ MS_UNROLL
       }
     }
   }
+  auto* const gains = reinterpret_cast<double(*)[kTile]>(dynamic_shared());  // [4][kTile]: the products are done with it
 MS_UNROLL
   for (int i = 0; i < 8; ++i) {
     gain[i] += __shfl_xor_sync(kFullWarp, gain[i], 1);

@@ -75,11 +75,11 @@ __global__ void __launch_bounds__(kThreads) norm_backward_kernel(ms_norm_backwar
   }
 }
 
-// partials [shares, 2, width]: sums of d_y o xhat and of d_y.
+// grid: x shares of rows, y groups of 32 columns. partials [shares, 2, width]: sums of d_y o xhat and of d_y.
 __global__ void __launch_bounds__(kColumns* kLanes) norm_parameters_kernel(ms_norm_backward_args a, float* partials) {
   __shared__ float sums[2][kLanes][kColumns];
   const int lane = static_cast<int>(threadIdx.x) / kColumns, within = static_cast<int>(threadIdx.x) % kColumns;
-  const int64_t column = static_cast<int64_t>(blockIdx.x) * kColumns + within, share = blockIdx.y;
+  const int64_t column = static_cast<int64_t>(blockIdx.y) * kColumns + within, share = blockIdx.x;
   const int64_t all = stretches(a), last = (share + 1) * kShareRows < all ? (share + 1) * kShareRows : all;
   float gain = 0.0f, bias = 0.0f;
   if (column < a.width) {
@@ -123,7 +123,7 @@ int32_t norm_backward(Context& context, const ms_norm_backward_args& a) {
     std::byte* memory;
     MS_CUDA_TRY(reserve(context, static_cast<size_t>(shares * 2 * a.width) * sizeof(float), &memory));
     auto* const partials = at<float>(memory, 0);
-    MS_CUDA_TRY(launch(context, norm_parameters_kernel, dim3{blocks_for(a.width, kColumns), static_cast<unsigned>(shares), 1}, kColumns * kLanes, 0, a, partials));
+    MS_CUDA_TRY(launch(context, norm_parameters_kernel, dim3{static_cast<unsigned>(shares), blocks_for(a.width, kColumns), 1}, kColumns * kLanes, 0, a, partials));
     MS_CUDA_TRY(launch(context, norm_parameters_final_kernel, dim3{blocks_for(a.width, kThreads), 2, 1}, kThreads, 0, shares, a.width, partials, a.d_gain, a.d_bias));
   }
   if (a.d_x == nullptr) return MS_OK;

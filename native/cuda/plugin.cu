@@ -1,4 +1,5 @@
 // The table of the CUDA backend and the one symbol that the library exports.
+#include <mutex>
 #include <new>
 
 #include "cuda/blas_lt.h"
@@ -14,49 +15,79 @@ int32_t create(int32_t threads, ms_context** out) {
   if (threads < 0) return MS_INVALID_ARGUMENT;
   auto* const context = new (std::nothrow) Context;
   if (context == nullptr) return MS_OUT_OF_MEMORY;
-  if (const int32_t result = open_device(*context, threads); result != MS_OK) {
-    delete context;
-    return result;
-  }
   *out = reinterpret_cast<ms_context*>(context);
-  return MS_OK;
+  return open_device(*context, threads);  // after a failure the context knows why
 }
 
 void destroy(ms_context* opaque) {
   Context& context = context_of(opaque);
-  close_blas_lt(context.blas);
-  close_device(context);
+  if (context.device != nullptr) {
+    close_blas_lt(context.blas);
+    close_device(context);
+  }
   delete &context;
 }
 
+// While one thread steps, others make and drop buffers and ask for estimates: one of them at a time is in the context, and what is recorded is recorded whole.
+using Turn = std::lock_guard<std::recursive_mutex>;
+
 const char* last_error(ms_context* context) { return context_of(context).error; }
 const char* device(ms_context* context) { return context_of(context).description; }
-int32_t table_alloc(ms_context* context, size_t bytes, void** out) { return allocate(context_of(context), bytes, out); }
-void table_free(ms_context* context, void* memory) { release(context_of(context), memory); }
-int32_t table_upload(ms_context* context, void* destination, const void* host, size_t bytes) { return upload(context_of(context), destination, host, bytes); }
-int32_t table_download(ms_context* context, void* host, const void* source, size_t bytes) { return download(context_of(context), host, source, bytes); }
-int32_t table_copy(ms_context* context, void* destination, const void* source, size_t bytes) { return copy(context_of(context), destination, source, bytes); }
+int32_t table_alloc(ms_context* opaque, size_t bytes, void** out) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  return allocate(context, bytes, out);
+}
+void table_free(ms_context* opaque, void* memory) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  release(context, memory);
+}
+int32_t table_upload(ms_context* opaque, void* destination, const void* host, size_t bytes) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  return upload(context, destination, host, bytes);
+}
+int32_t table_download(ms_context* opaque, void* host, const void* source, size_t bytes) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  return download(context, host, source, bytes);
+}
+int32_t table_copy(ms_context* opaque, void* destination, const void* source, size_t bytes) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  return copy(context, destination, source, bytes);
+}
 int32_t table_synchronize(ms_context* context) { return synchronize(context_of(context)); }
-int64_t table_scratch_bytes(ms_context* context, int32_t operation, const void* args) { return measure_scratch(context_of(context), operation, args); }
+int64_t table_scratch_bytes(ms_context* opaque, int32_t operation, const void* args) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  return measure_scratch(context, operation, args);
+}
 
 #define MS_WRAP(name) \
-  int32_t table_##name(ms_context* context, const ms_##name##_args* args) {                           \
-    MS_CUDA_TRY(check_operands(context_of(context), args, sizeof *args));                              \
-    if (const auto& sequences = context_of(context).sequences; sequences != nullptr && sequences->open()) { \
-      sequences->hold(MS_OPERATION_##name, *args);                                                     \
+  int32_t table_##name(ms_context* opaque, const ms_##name##_args* args) {                             \
+    Context& context = context_of(opaque);                                                             \
+    const Turn turn(context.mutex);                                                                    \
+    MS_CUDA_TRY(check_operands(context, args, sizeof *args));                                          \
+    if (context.sequences != nullptr && context.sequences->open()) {                                   \
+      context.sequences->hold(MS_OPERATION_##name, *args);                                             \
       return MS_OK;                                                                                    \
     }                                                                                                  \
-    return finish_operation(context_of(context), #name, name(context_of(context), *args));             \
+    return finish_operation(context, #name, name(context, *args));                                     \
   }
 MS_OPERATIONS(MS_WRAP)
 #undef MS_WRAP
 
-int32_t begin_sequence(ms_context* context) {
-  if (const auto& sequences = context_of(context).sequences; sequences != nullptr) sequences->begin();
+int32_t begin_sequence(ms_context* opaque) {
+  Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
+  if (context.sequences != nullptr) context.sequences->begin();
   return MS_OK;
 }
 int32_t end_sequence(ms_context* opaque) {
   Context& context = context_of(opaque);
+  const Turn turn(context.mutex);
   return context.sequences != nullptr ? context.sequences->end(context) : MS_OK;
 }
 

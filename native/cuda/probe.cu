@@ -1,5 +1,6 @@
 // Is there a usable device? The first answer comes from a forked child, so that a driver that crashes or hangs takes the child with it.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -45,7 +46,7 @@ void try_device(char* reason, size_t size) {
 // Why not, or empty.
 void ask_child(char* reason, size_t size) {
   int ends[2];
-  if (pipe(ends) != 0) {
+  if (pipe2(ends, O_CLOEXEC) != 0) {
     std::snprintf(reason, size, "no pipe could be made to try the device in a child process.");
     return;
   }
@@ -67,7 +68,12 @@ void ask_child(char* reason, size_t size) {
   int ready;
   do ready = poll(&waiting, 1, kTimeoutMs);
   while (ready < 0 && errno == EINTR);
-  const bool answered = ready > 0 && read(ends[0], answer, sizeof answer) == static_cast<ssize_t>(sizeof answer);
+  ssize_t got = -1;
+  if (ready > 0) {
+    do got = read(ends[0], answer, sizeof answer);
+    while (got < 0 && errno == EINTR);
+  }
+  const bool answered = got == static_cast<ssize_t>(sizeof answer);
   close(ends[0]);
   if (!answered) kill(child, SIGKILL);
   int status = 0;
@@ -80,6 +86,13 @@ void ask_child(char* reason, size_t size) {
   } else {
     std::snprintf(reason, size, "trying the device gave no answer within %d seconds.", kTimeoutMs / 1000);
   }
+}
+
+// Somebody in this process already uses the driver: a forked child could not, and there is nothing left to protect from a first start.
+bool driver_started(void* driver) {
+  const auto count_devices = reinterpret_cast<int (*)(int*)>(dlsym(driver, "cuDeviceGetCount"));  // fails before cuInit
+  int count = 0;
+  return count_devices != nullptr && count_devices(&count) == 0;
 }
 
 struct Answer {
@@ -95,8 +108,10 @@ int32_t probe_device(char* reason, size_t reason_size) {
   std::lock_guard lock(answer->mutex);
   if (!answer->known) {
     answer->known = true;
-    if (dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    if (void* const driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL); driver == nullptr) {
       std::snprintf(answer->reason, sizeof answer->reason, "there is no NVIDIA driver here (%s).", dlerror());
+    } else if (driver_started(driver)) {
+      try_device(answer->reason, sizeof answer->reason);
     } else {
       ask_child(answer->reason, sizeof answer->reason);
     }

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kMeanThreads) mean_pool_kernel(ms_mean_pool_ar
       squares = fma(value, value, squares);
     }
     const double length = sqrt(block_sum(squares, sums));
-    divisor = length > 1e-12 ? length : 1e-12;
+    divisor = length < 1e-12 ? 1e-12 : length;  // what is not a number stays so
   }
   for (int64_t c = threadIdx.x; c < a.width; c += kMeanThreads) a.out[s * a.width + c] = static_cast<float>(mean(c) / divisor);
 }

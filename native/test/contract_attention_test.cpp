@@ -23,7 +23,10 @@ void attention() {
                            {3, 1, 5, 3, false},
                            {2, 2, 64, 40, true},
                            {1, 1, 1, 1, true},
-                           {2, 2, 16, 200, false}}) {
+                           {2, 2, 16, 200, false},
+                           {2, 1, 128, 0, true},
+                           {1, 1, 160, 30, false}}) {
+      if (h.head_dim > 64 && lengths.size() > 3) continue;  // wide heads on a few samples, for their time
       const auto offsets = offsets_of(lengths);
       const int64_t rows = offsets.back(), samples = static_cast<int64_t>(lengths.size());
       const int64_t longest = *std::max_element(lengths.begin(), lengths.end());

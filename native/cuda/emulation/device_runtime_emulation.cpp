@@ -92,8 +92,9 @@ int32_t probe_device(char* reason, size_t reason_size) {
 
 int32_t open_device(Context& context, int32_t threads) {
   context.multiprocessors = 2;  // few, so that small shapes already share depth and rows out
-  context.tensor_cores = true;
-  context.shared_per_block = 227 << 10;
+  const char* const device = std::getenv("MENDSET_EMULATION_DEVICE");
+  context.tensor_cores = device == nullptr || std::strcmp(device, "7.5") != 0;
+  context.shared_per_block = context.tensor_cores ? 227 << 10 : 64 << 10;
   context.cooperative = threads != 2;  // what does without must give the same bits
   MS_CUDA_TRY(choose_precision(context));
   context.device = new (std::nothrow) Device{threads == 1 ? cuda_emulation::Order::ascending : threads == 2 ? cuda_emulation::Order::descending : cuda_emulation::Order::shuffled,

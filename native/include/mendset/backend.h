@@ -680,7 +680,8 @@ typedef struct {
 
   // Usable on this machine? On failure writes one sentence why into `reason` (always terminated).
   int32_t (*probe)(char* reason, size_t reason_size);
-  // threads: CPU worker count, 0 = all cores. Contexts are independent; a context runs one operation at a time.
+  // threads: CPU worker count, 0 = all cores. Contexts are independent; a context runs one operation at a time, while other threads may allocate, free and
+  // ask for scratch_bytes. After a failure *out is null, or a context that may only be asked for last_error and destroyed.
   int32_t (*create)(int32_t threads, ms_context** out);
   void (*destroy)(ms_context*);
   const char* (*last_error)(ms_context*);
