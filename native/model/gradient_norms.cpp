@@ -21,7 +21,7 @@ class GradientNormTask : public Task {
         wanted_(GradientSink::Wanted::of(block)),
         squares_(squares),
         scores_(scores),
-        ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {
+        ranges_(split_samples(batch, pass_tokens(*model_))) {
     if (squares != nullptr) std::fill_n(squares, static_cast<size_t>(batch.samples()) * model_->tensors().size(), 0.0);
     scores_.clear(batch.tokens());
   }
@@ -174,7 +174,7 @@ class GradientNormTask : public Task {
   };
 
   void make_chunks() {
-    const int64_t limit = head_chunk_rows(model_->architecture(), true);
+    const int64_t limit = head_chunk_rows(*model_, true);
     chunks_.clear();
     for (size_t s = 0; s + 1 < rows_.loss_offsets.size(); ++s) {
       const int64_t begin = rows_.loss_offsets[s], losses = rows_.loss_offsets[s + 1] - begin;

@@ -6,10 +6,12 @@
 
 namespace mendset {
 
-int64_t head_chunk_rows(const Architecture& architecture, bool trains_head) {
-  // 256 rows of a 50,257-word vocabulary when the head's gradient is read and written per chunk, half of it otherwise.
-  const int64_t elements = trains_head ? 12'900'000 : 6'450'000;
-  return std::clamp<int64_t>(elements / architecture.vocab / 64 * 64, 64, 1024);
+int64_t head_chunk_rows(const Model& model, bool trains_head) {
+  // 256 rows of a 50,257-word vocabulary when the head's gradient is read and written per chunk, half of it otherwise. A device reads and writes the
+  // head's weights and gradient hundreds of times faster than it is fed: 2048 rows, 393 MiB.
+  const bool on_host = model.backend()->on_host();
+  const int64_t elements = !on_host ? 103'000'000 : trains_head ? 12'900'000 : 6'450'000;
+  return std::clamp<int64_t>(elements / model.architecture().vocab / 64 * 64, 64, on_host ? 1024 : 4096);
 }
 
 void build_logits(Builder& builder, const Model& model, int64_t rows, const float* hidden, float* logits) {

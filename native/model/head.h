@@ -8,7 +8,7 @@
 namespace mendset {
 
 // Rows of logits that are held at once: large enough to feed a matrix product, small beside the weights.
-int64_t head_chunk_rows(const Architecture& architecture, bool trains_head);
+int64_t head_chunk_rows(const Model& model, bool trains_head);
 
 // [rows, vocab] logits of normed hidden rows.
 void build_logits(Builder& builder, const Model& model, int64_t rows, const float* hidden, float* logits);

@@ -37,7 +37,7 @@ class LossPassBuilder {
     head_ = build_head_rows(builder_, model_, pass_.rows, forward.output, sink_ != nullptr);
     if (sink_ != nullptr) d_hidden_ = builder_.take<float>(head_.rows * a_.width);
     targets_ = builder_.upload(pass_.rows.targets);
-    chunk_ = std::min(head_chunk_rows(a_, sink_ != nullptr && sink_->wants(-1)), head_.rows);
+    chunk_ = std::min(head_chunk_rows(model_, sink_ != nullptr && sink_->wants(-1)), head_.rows);
     logits_ = builder_.take<float>(chunk_ * a_.vocab);
     if (pass_.kl_begin > 0) build_ce();
     if (pass_.kl_begin < head_.rows) build_kl();

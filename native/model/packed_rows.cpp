@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/model.h"
+
 namespace mendset {
 
 namespace {
@@ -130,6 +132,12 @@ std::vector<std::pair<int64_t, int64_t>> split_samples(const PackedBatch& batch,
   return ranges;
 }
 
-int64_t pass_tokens(const Architecture& architecture) { return architecture.width < 512 ? 1024 : 512; }
+int64_t pass_tokens(const Model& model) {
+  const Architecture& a = model.architecture();
+  if (model.backend()->on_host()) return a.width < 512 ? 1024 : 512;
+  // A device needs thousands of tokens to be busy: as many as keep their activations (ten widths a layer) within 4 GiB.
+  constexpr int64_t kActivationFloats = int64_t{1} << 30;
+  return std::clamp<int64_t>(kActivationFloats / (10 * a.width * a.layers), 1024, 16384);
+}
 
 }  // namespace mendset

@@ -49,6 +49,6 @@ DeviceRows upload_rows(Builder& builder, const PackedRows& rows);
 // Ranges of samples [first, last) with at most `max_tokens` tokens each (or one longer sample). Depends on the batch alone.
 std::vector<std::pair<int64_t, int64_t>> split_samples(const PackedBatch& batch, int64_t max_tokens);
 // Tokens of one pass over many samples.
-int64_t pass_tokens(const Architecture& architecture);
+int64_t pass_tokens(const Model& model);
 
 }  // namespace mendset

@@ -19,7 +19,7 @@ class ScoreTask : public Task {
         batch_(batch),
         outputs_(outputs),
         results_(outputs),
-        ranges_(split_samples(batch, pass_tokens(model_->architecture()))) {}
+        ranges_(split_samples(batch, pass_tokens(*model_))) {}
 
   void clear_outputs() const { results_.clear(batch_.tokens()); }
 
@@ -82,7 +82,7 @@ class ScoreTask : public Task {
     const HeadRows head = build_head_rows(builder, *model_, rows_, pass.output, false);
     const int32_t* targets = builder.upload(rows_.targets);
     results_.take(builder, head.rows);
-    const int64_t chunk = std::min(head_chunk_rows(a, false), head.rows);
+    const int64_t chunk = std::min(head_chunk_rows(*model_, false), head.rows);
     float* logits = builder.take<float>(chunk * a.vocab);
     for (int64_t row = 0; row < head.rows; row += chunk) {
       const int64_t count = std::min(chunk, head.rows - row);
@@ -109,7 +109,7 @@ class ScoreTask : public Task {
       builder.give(pooled);
     }
     if (outputs_.logits == nullptr) return;
-    const int64_t chunk = std::min(head_chunk_rows(a, false), rows.rows);
+    const int64_t chunk = std::min(head_chunk_rows(*model_, false), rows.rows);
     float* logits = builder.take<float>(chunk * a.vocab);
     for (int64_t row = 0; row < rows.rows; row += chunk) {
       const int64_t count = std::min(chunk, rows.rows - row);

@@ -75,7 +75,7 @@ void StepPasses::cut(int64_t most_tokens, bool checkpointed) {
   sensitivity_ranges_.clear();
   if (request_.sensitivity.offsets.empty()) return;
   // A part of its own only where one pass over everything would hold many more activations than gradients.
-  const int64_t whole = model_.architecture().width < 512 ? 8192 : 2048;
+  const int64_t whole = !model_.backend()->on_host() ? pass_tokens(model_) : model_.architecture().width < 512 ? 8192 : 2048;
   sensitivity_ranges_ = split_samples(request_.sensitivity, most_tokens > 0 ? std::min(whole, most_tokens) : whole);
 }
 

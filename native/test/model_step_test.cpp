@@ -289,8 +289,9 @@ void test_failures(const Setting& setting) {
   }
 }
 
-// Dropping a task before its update changes nothing; inside the update the trainer says so until the weights are restored.
-void test_dropped_step(const Setting& setting) {
+// Dropping a task before its update changes nothing; inside the update the trainer says so until the weights are restored. A backend that takes
+// sequences is given the update as one, so that no step ends inside it.
+void test_dropped_step(const Setting& setting, bool update_in_pieces) {
   const std::shared_ptr<Trainer> trainer = trainer_for(setting);
   const Weights before = all_tensors(*setting.model);
   EXPECT_OK(snapshot_weights(*trainer));
@@ -306,8 +307,8 @@ void test_dropped_step(const Setting& setting) {
     seen = trainer_poisoned(*trainer);
     if (!seen) CHECK(all_tensors(*setting.model) == before);
   }
-  CHECK(seen);
-  CHECK(step_task(trainer, request, &result, &task).code() == Code::invalid_argument);
+  CHECK(seen == update_in_pieces && all_tensors(*setting.model) != before);
+  if (seen) CHECK(step_task(trainer, request, &result, &task).code() == Code::invalid_argument);
   EXPECT_OK(restore_weights(*trainer));
   CHECK(!trainer_poisoned(*trainer) && all_tensors(*setting.model) == before);
 }
@@ -366,7 +367,7 @@ int main(int count, char** arguments) {
       test_update(setting);
       test_repair_step(setting);
       test_failures(setting);
-      test_dropped_step(setting);
+      test_dropped_step(setting, backend->table().begin_sequence == nullptr);
       test_trainer_state(setting);
     }
     test_same_bits(backend_name);
