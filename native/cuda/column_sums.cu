@@ -41,6 +41,10 @@ int32_t column_sums(Context& context, int64_t rows, int64_t columns, const float
     const dim3 grid{static_cast<unsigned>(shares), blocks_for(columns, kColumns), 1};
     MS_CUDA_TRY(launch(context, column_partial_kernel, grid, kColumns * kLanes, 0, rows, columns, x, ld, partials));
   }
+  return column_sums_final(context, shares, columns, partials, beta, out);
+}
+
+int32_t column_sums_final(Context& context, int64_t shares, int64_t columns, const float* partials, float beta, float* out) {
   return launch(context, column_final_kernel, dim3{blocks_for(columns, 256), 1, 1}, 256, 0, shares, columns, partials, beta, out);
 }
 

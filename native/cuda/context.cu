@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "cuda/cuda_operations.h"
+#include "cuda/rounded_weights.h"
 #include "cuda/sequence.h"
 
 namespace mendset::cuda {
@@ -32,6 +34,7 @@ int32_t reserve(Context& context, size_t bytes, std::byte** out) {
     if (context.workspace != nullptr) release(context, context.workspace);
     context.workspace = nullptr;
     context.workspace_bytes = 0;
+    context.found = {};
     void* memory = nullptr;
     MS_CUDA_TRY(allocate_raw(context, bytes, &memory));
     context.workspace = static_cast<std::byte*>(memory);
@@ -42,6 +45,7 @@ int32_t reserve(Context& context, size_t bytes, std::byte** out) {
 }
 
 int64_t measure_scratch(Context& context, int32_t operation, const void* args) {
+  const KeptRows left = std::exchange(context.left, {}), found = std::exchange(context.found, {});
   context.measuring = true;
   context.measured = 0;
   switch (operation) {
@@ -55,7 +59,18 @@ int64_t measure_scratch(Context& context, int32_t operation, const void* args) {
       break;
   }
   context.measuring = false;
+  context.left = left, context.found = found;
   return static_cast<int64_t>(context.measured);
+}
+
+void begin_operation(Context& context, int32_t operation, const void* args, size_t bytes) {
+  context.found = std::exchange(context.left, {});
+  if (context.weights != nullptr) context.weights->note(operation, args, bytes);
+}
+
+void choose_weights(Context& context) {
+  const char* const wanted = std::getenv("MENDSET_CUDA_WEIGHTS");
+  if (context.precision == Precision::bf16 && (wanted == nullptr || std::strcmp(wanted, "off") != 0)) context.weights = std::make_unique<RoundedWeights>();
 }
 
 int32_t finish_operation(Context& context, const char* name, int32_t result) {

@@ -3,16 +3,17 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <unordered_map>
+#include <map>
 
 #include "cuda/blas_lt.h"
 #include "cuda/context.h"
 #include "cuda/launch.h"
+#include "cuda/rounded_weights.h"
 #include "cuda/sequence.h"
 
 namespace mendset::cuda {
 
-// Two pinned pieces: while one crosses the bus the processor fills or empties the other.
+// Two pinned pieces, had at their first use: while one crosses the bus the processor fills or empties the other.
 constexpr size_t kStagingBytes = 8 << 20;
 struct Staging {
   void* memory = nullptr;
@@ -27,7 +28,7 @@ struct Device {
   Staging staging[2];
   int next = 0;
   bool recording = false;
-  std::unordered_map<void*, size_t> sizes;  // of what the caller holds
+  std::map<void*, size_t> sizes;  // of what the caller holds
   size_t held = 0;
 };
 
@@ -75,10 +76,6 @@ int32_t open(Context& context) {
   MS_CUDA_CALL(cudaDeviceGetDefaultMemPool(&device.pool, device.index), "the memory pool could not be reached");
   uint64_t keep = UINT64_MAX;  // memory that was freed stays with the process
   MS_CUDA_CALL(cudaMemPoolSetAttribute(device.pool, cudaMemPoolAttrReleaseThreshold, &keep), "the memory pool could not be set up");
-  for (Staging& staging : device.staging) {
-    MS_CUDA_CALL(cudaHostAlloc(&staging.memory, kStagingBytes, cudaHostAllocDefault), "pinned memory could not be had");
-    MS_CUDA_CALL(cudaEventCreateWithFlags(&staging.done, cudaEventDisableTiming), "an event could not be made");
-  }
   char blas_reason[256] = "";
   context.blas = open_blas_lt(context, blas_reason, sizeof blas_reason);
   std::snprintf(context.description, sizeof context.description, "%s, compute capability %d.%d, %.0f GiB, %s, %s%s%s%s", facts.name, facts.major, facts.minor,
@@ -94,6 +91,8 @@ int32_t refuse_while_recording(Context& context) {
 
 // Host memory of a caller is pageable: it passes through the pinned pieces, each waited for before it is used again.
 int32_t wait(Context& context, Staging& staging) {
+  if (staging.done == nullptr) MS_CUDA_CALL(cudaEventCreateWithFlags(&staging.done, cudaEventDisableTiming), "an event could not be made");
+  if (staging.memory == nullptr) MS_CUDA_CALL(cudaHostAlloc(&staging.memory, kStagingBytes, cudaHostAllocDefault), "pinned memory could not be had");
   if (!staging.busy) return MS_OK;
   MS_CUDA_CALL(cudaEventSynchronize(staging.done), "a transfer failed");
   staging.busy = false;
@@ -129,8 +128,9 @@ void close_device(Context& context) {
 int32_t allocate_raw(Context& context, size_t bytes, void** out) {
   const auto ask = [&] { return cudaMallocAsync(out, bytes > 0 ? bytes : 1, context.device->stream); };
   cudaError_t error = ask();
-  if (error == cudaErrorMemoryAllocation) {  // once more without what was freed and kept in other sizes
+  if (error == cudaErrorMemoryAllocation) {  // once more without rounded weights, and without what was freed and kept in other sizes
     (void)cudaGetLastError();
+    if (context.weights != nullptr) context.weights->drop(context);
     (void)cudaStreamSynchronize(context.device->stream);
     (void)cudaMemPoolTrimTo(context.device->pool, 0);
     error = ask();
@@ -158,6 +158,34 @@ void release(Context& context, void* memory) {
     context.device->sizes.erase(found);
   }
   (void)cudaFreeAsync(memory, context.device->stream);
+}
+
+bool find_allocation(Context& context, const void* place, Allocation* out) {
+  const auto& sizes = context.device->sizes;
+  auto next = sizes.upper_bound(const_cast<void*>(place));
+  if (next == sizes.begin()) return false;
+  --next;
+  *out = {static_cast<std::byte*>(next->first), next->second};
+  return place < out->begin + out->bytes;
+}
+
+// Free memory of the device, and what the pool keeps without using it.
+size_t spare_bytes(Context& context) {
+  size_t free_bytes = 0, all = 0;
+  uint64_t reserved = 0, used = 0;
+  if (cudaMemGetInfo(&free_bytes, &all) != cudaSuccess || cudaMemPoolGetAttribute(context.device->pool, cudaMemPoolAttrReservedMemCurrent, &reserved) != cudaSuccess ||
+      cudaMemPoolGetAttribute(context.device->pool, cudaMemPoolAttrUsedMemCurrent, &used) != cudaSuccess) {
+    (void)cudaGetLastError();
+    return 0;
+  }
+  return free_bytes + static_cast<size_t>(reserved - used);
+}
+
+std::byte* allocate_spare(Context& context, size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMallocAsync(&memory, bytes, context.device->stream) == cudaSuccess) return static_cast<std::byte*>(memory);
+  (void)cudaGetLastError();
+  return nullptr;
 }
 
 // Returns when `host` may be changed, not when the device has the bytes: what is started after it comes after it on the stream.

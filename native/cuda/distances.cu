@@ -77,10 +77,6 @@ MS_UNROLL
   if (a.nearest != nullptr) a.nearest[row] = a.first_number + best.centre;
 }
 
-__device__ __forceinline__ RowsTile rows_tile(const float* matrix, int64_t rows, int64_t d, int64_t first) {
-  return {matrix + first * d, d, rows - first < kTile ? rows - first : kTile, d};
-}
-
 // 128 rows against all centres. A thread keeps the best of its columns for each of its eight rows; lanes and warps meet at the end.
 __global__ void __launch_bounds__(kTileThreads) min_distance_kernel(ms_min_distance_args a) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile;
@@ -88,23 +84,13 @@ __global__ void __launch_bounds__(kTileThreads) min_distance_kernel(ms_min_dista
 MS_UNROLL
   for (int i = 0; i < 8; ++i) best[i] = {__int_as_float(0x7f800000), 0x7fffffff};
   for (int64_t c = 0; c < a.centres; c += kTile) {
-    TileSums dot;
-    clear(dot);
-    tile_product<Precision::fp32, kStagesOf<Precision::fp32>>(dot, rows_tile(a.x, a.n, a.d, first), rows_tile(a.c, a.centres, a.d, c),
-                                                              ceil_div<int64_t>(a.d, kStageDepth<Precision::fp32>), dynamic_shared());
-MS_UNROLL
-    for (int m = 0; m < 4; ++m) {
-MS_UNROLL
-      for (int n = 0; n < 4; ++n) {
-MS_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int64_t row = first + tile_row(m, i), centre = c + tile_column(n, i);
-          if (row >= a.n || centre >= a.centres) continue;
-          best[2 * m + i / 2].offer(squared_distance(dot[m][n][i], a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d),
-                                    static_cast<int32_t>(centre));
-        }
-      }
-    }
+    TileSums dots;
+    canonical_products(dots, rows_tile(a.x, a.n, a.d, first), rows_tile(a.c, a.centres, a.d, c));
+    for_each_sum(dots, [&](int tile_row, int tile_column, float dot, int own) {
+      const int64_t row = first + tile_row, centre = c + tile_column;
+      if (row >= a.n || centre >= a.centres) return;
+      best[own].offer(squared_distance(dot, a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d), static_cast<int32_t>(centre));
+    });
   }
   auto* const found = reinterpret_cast<NearestDistance(*)[kTile]>(dynamic_shared());  // [4][kTile]: the products are done with it
   const int warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -130,24 +116,15 @@ MS_UNROLL
 // grid: x tiles of rows, y tiles of centres
 __global__ void __launch_bounds__(kTileThreads) each_distance_kernel(ms_each_distance_args a) {
   const int64_t first = static_cast<int64_t>(blockIdx.x) * kTile, c = static_cast<int64_t>(blockIdx.y) * kTile;
-  TileSums dot;
-  clear(dot);
+  TileSums dots;
   // centres as the tile's rows, so that neighbouring threads write neighbouring rows of x
-  tile_product<Precision::fp32, kStagesOf<Precision::fp32>>(dot, rows_tile(a.c, a.centres, a.d, c), rows_tile(a.x, a.n, a.d, first),
-                                                            ceil_div<int64_t>(a.d, kStageDepth<Precision::fp32>), dynamic_shared());
-MS_UNROLL
-  for (int m = 0; m < 4; ++m) {
-MS_UNROLL
-    for (int n = 0; n < 4; ++n) {
-MS_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int64_t centre = c + tile_row(m, i), row = first + tile_column(n, i);
-        if (row >= a.n || centre >= a.centres) continue;
-        const float r = squared_distance(dot[m][n][i], a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d);
-        a.trial[centre * a.ld_trial + row] = r < a.m[row] ? r : a.m[row];
-      }
-    }
-  }
+  canonical_products(dots, rows_tile(a.c, a.centres, a.d, c), rows_tile(a.x, a.n, a.d, first));
+  for_each_sum(dots, [&](int tile_row, int tile_column, float dot, int) {
+    const int64_t centre = c + tile_row, row = first + tile_column;
+    if (row >= a.n || centre >= a.centres) return;
+    const float r = squared_distance(dot, a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d);
+    a.trial[centre * a.ld_trial + row] = r < a.m[row] ? r : a.m[row];
+  });
 }
 
 struct Largest {

@@ -38,11 +38,14 @@ __global__ void __launch_bounds__(kThreads) embed_backward_kernel(int64_t rows, 
     const unsigned votes = __ballot_sync(kFullWarp, t < rows && keys[t] == key);
     if (thread % kWarp == 0) found[thread / kWarp] = votes;
     __syncthreads();
-    for (int w = 0; w < kThreads / kWarp; ++w) {
-      for (unsigned left = found[w]; left != 0; left &= left - 1) {
-        const float* const d_row = d_out + (first + w * kWarp + __ffs(static_cast<int>(left)) - 1) * width;
-        for (int64_t c = thread; c < width; c += kThreads) table[key * width + c] += d_row[c];
+    bool any = false;
+    for (int w = 0; w < kThreads / kWarp; ++w) any = any || found[w] != 0;
+    for (int64_t c = thread; any && c < width; c += kThreads) {
+      float sum = table[key * width + c];
+      for (int w = 0; w < kThreads / kWarp; ++w) {
+        for (unsigned left = found[w]; left != 0; left &= left - 1) sum += d_out[(first + w * kWarp + __ffs(static_cast<int>(left)) - 1) * width + c];
       }
+      table[key * width + c] = sum;
     }
     __syncthreads();
   }

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cuda/cuda_operations.h"
+#include "cuda/kept_rows.h"
 #include "cuda/launch.h"
-#include "cuda/operand.h"
 #include "cuda/reduce.h"
 
 namespace mendset::cuda {
@@ -99,16 +99,11 @@ __global__ void __launch_bounds__(kTileThreads) direct_kernel(Operand a, Operand
   const int64_t s = first_sample + blockIdx.z;
   if (direct[s] == 0) return;
   const int64_t stages = ceil_div<int64_t>(offsets[s + 1] - offsets[s], stage_depth);
-  TileSums sum;
-  clear(sum);
-  tile_product<kPrecision, kStagesOf<kPrecision>>(sum, a.tile(blockIdx.y, first_stages[s], stages), b.tile(blockIdx.x, first_stages[s], stages), stages, dynamic_shared());
+  TileSums sums;
+  clear(sums);
+  tile_product<kPrecision, kStagesOf<kPrecision>>(sums, a.tile(blockIdx.y, first_stages[s], stages), b.tile(blockIdx.x, first_stages[s], stages), stages, dynamic_shared());
   double square = 0;  // rows and columns beyond the matrices are zero
-MS_UNROLL
-  for (int m = 0; m < 4; ++m)
-MS_UNROLL
-    for (int n = 0; n < 4; ++n)
-MS_UNROLL
-      for (int e = 0; e < 4; ++e) square = fma(static_cast<double>(sum[m][n][e]), static_cast<double>(sum[m][n][e]), square);
+  for_each_sum(sums, [&](int, int, float sum, int) { square = fma(static_cast<double>(sum), static_cast<double>(sum), square); });
   square = block_sum(square, reinterpret_cast<double*>(dynamic_shared()));  // the product is done with it
   if (threadIdx.x == 0) partials[s * gridDim.x * gridDim.y + static_cast<int64_t>(blockIdx.y) * gridDim.x + blockIdx.x] = square;
 }
@@ -156,7 +151,8 @@ int32_t weight_squares(Context& context, const ms_linear_sample_norm_args& a) {
   const int64_t in_tiles = ceil_div<int64_t>(a.in, kTile), out_tiles = ceil_div<int64_t>(a.out, kTile);
   const auto turned_bytes = [&](int64_t width) { return round_up<int64_t>(width, kTile) * all_stages * kTileRowBytes; };
   ScratchPlan plan;
-  const size_t rows_x = plan.add<std::byte>(operand_bytes(precision, a.rows + kTile, a.in)), rows_d = plan.add<std::byte>(operand_bytes(precision, a.rows + kTile, a.out));
+  const size_t rows_d = plan.add<std::byte>(operand_bytes(precision, a.rows + kTile, a.out));  // first: the gradient of the input is next
+  const size_t rows_x = plan.add<std::byte>(operand_bytes(precision, a.rows + kTile, a.in));
   const size_t turned_x = plan.add<std::byte>(turned_bytes(a.in)), turned_d = plan.add<std::byte>(turned_bytes(a.out));
   const size_t gram = plan.add<double>(a.samples * pairs * 2), products = plan.add<double>(a.samples * in_tiles * out_tiles);
   const size_t direct_at = plan.add<int32_t>(a.samples), stages_at = plan.add<int64_t>(a.samples);
@@ -170,6 +166,8 @@ int32_t weight_squares(Context& context, const ms_linear_sample_norm_args& a) {
   if (a.samples > 1 || gram_is_cheaper(a.rows, a.in, a.out)) {  // otherwise the one sample is too long for the Gram form
     MS_CUDA_TRY(pack_operand(context, precision, x, a.rows, a.in, base + rows_x, &left, kTile));
     MS_CUDA_TRY(pack_operand(context, precision, d_y, a.rows, a.out, base + rows_d, &right, kTile));
+    const int64_t bytes = matrix_bytes(a.samples, 1, a.stride, sizeof(double));
+    keep_rows(context, {a.d_y, a.ld_y, a.rows, a.out, MS_ACTIVATION_NONE}, {{a.weight_squares, bytes}, {a.bias_squares, bytes}});
     for (int64_t first = 0; first < a.samples; first += kMostSamples) {
       const dim3 grid{static_cast<unsigned>(pairs), static_cast<unsigned>(std::min(a.samples - first, kMostSamples)), 1};
       MS_CUDA_TRY(launch(context, gram_kernel<kPrecision>, grid, kTileThreads, kTileSharedBytes<kPrecision>, left, right, a.offsets, first, a.in, a.out, pairs,

@@ -77,6 +77,11 @@ struct RowsTile {
   }
 };
 
+// 128 rows of a dense matrix from row `first` on.
+__device__ __forceinline__ RowsTile rows_tile(const float* matrix, int64_t rows, int64_t d, int64_t first) {
+  return {matrix + first * d, d, rows - first < kTile ? rows - first : kTile, d};
+}
+
 __device__ __forceinline__ void clear(TileSums& sum) {
 MS_UNROLL
   for (int m = 0; m < 4; ++m)
@@ -84,6 +89,17 @@ MS_UNROLL
     for (int n = 0; n < 4; ++n)
 MS_UNROLL
       for (int i = 0; i < 4; ++i) sum[m][n][i] = 0.0f;
+}
+
+// visit(row, column, sum, own): every sum of this thread with its place in the tile; own: which of the thread's eight rows it is.
+template <typename Visit>
+__device__ __forceinline__ void for_each_sum(const TileSums& sum, Visit visit) {
+MS_UNROLL
+  for (int m = 0; m < 4; ++m)
+MS_UNROLL
+    for (int n = 0; n < 4; ++n)
+MS_UNROLL
+      for (int i = 0; i < 4; ++i) visit(tile_row(m, i), tile_column(n, i), sum[m][n][i], 2 * m + i / 2);
 }
 
 template <Precision>
@@ -220,6 +236,7 @@ MS_UNROLL
 template <Precision kPrecision, int kStages, typename Left, typename Right>
 __device__ __forceinline__ void tile_product(TileSums& sum, const Left& left, const Right& right, int64_t stages, unsigned char* shared) {
   if constexpr (kStages == 1) {
+    __syncthreads();
     for (int64_t s = 0; s < stages; ++s) {
       left.load(shared, s);
       right.load(shared + kStageBytes / 2, s);
@@ -229,32 +246,31 @@ __device__ __forceinline__ void tile_product(TileSums& sum, const Left& left, co
       TileArithmetic<kPrecision>::stage(sum, shared, shared + kStageBytes / 2);
       __syncthreads();
     }
-    if (stages == 0) __syncthreads();
-    return;
-  }
+  } else {
 MS_UNROLL
-  for (int s = 0; s < kStages - 1; ++s) {
-    if (s < stages) {
-      left.load(shared + s * kStageBytes, s);
-      right.load(shared + s * kStageBytes + kStageBytes / 2, s);
+    for (int s = 0; s < kStages - 1; ++s) {
+      if (s < stages) {
+        left.load(shared + s * kStageBytes, s);
+        right.load(shared + s * kStageBytes + kStageBytes / 2, s);
+      }
+      commit_async();
     }
-    commit_async();
-  }
-  for (int64_t s = 0; s < stages; ++s) {
-    wait_async<kStages - 2>();
-    __syncthreads();  // stage s has arrived for all; stage s - 1 is no longer read
-    const int64_t next = s + kStages - 1;
-    if (next < stages) {
-      unsigned char* const place = shared + next % kStages * kStageBytes;
-      left.load(place, next);
-      right.load(place + kStageBytes / 2, next);
+    for (int64_t s = 0; s < stages; ++s) {
+      wait_async<kStages - 2>();
+      __syncthreads();  // stage s has arrived for all; stage s - 1 is no longer read
+      const int64_t next = s + kStages - 1;
+      if (next < stages) {
+        unsigned char* const place = shared + next % kStages * kStageBytes;
+        left.load(place, next);
+        right.load(place + kStageBytes / 2, next);
+      }
+      commit_async();
+      const unsigned char* const current = shared + s % kStages * kStageBytes;
+      TileArithmetic<kPrecision>::stage(sum, current, current + kStageBytes / 2);
     }
-    commit_async();
-    const unsigned char* const current = shared + s % kStages * kStageBytes;
-    TileArithmetic<kPrecision>::stage(sum, current, current + kStageBytes / 2);
+    wait_async<0>();
+    __syncthreads();
   }
-  wait_async<0>();
-  __syncthreads();
 }
 
 // Three stages hide more latency; two are all of the 64 KiB of sm_75, which computes in fp32 only: a kernel with them has no other shared memory.
@@ -264,5 +280,11 @@ template <Precision kPrecision>
 constexpr size_t kTileSharedBytes = kStagesOf<kPrecision> * static_cast<size_t>(kStageBytes);
 template <Precision kPrecision>
 constexpr int64_t kStageDepth = kTileRowBytes / static_cast<int64_t>(sizeof(typename TileArithmetic<kPrecision>::Element));
+
+// The canonical dot products of two tiles of rows. Uses all dynamic shared memory, which is free afterwards.
+__device__ __forceinline__ void canonical_products(TileSums& dot, const RowsTile& left, const RowsTile& right) {
+  clear(dot);
+  tile_product<Precision::fp32, kStagesOf<Precision::fp32>>(dot, left, right, ceil_div<int64_t>(left.depth, kStageDepth<Precision::fp32>), dynamic_shared());
+}
 
 }  // namespace mendset::cuda

@@ -32,12 +32,9 @@ __global__ void __launch_bounds__(kTileThreads, 1) nearest_centre_kernel(ms_near
   TwoBest two[8];
 MS_UNROLL
   for (int i = 0; i < 8; ++i) two[i] = {infinity, infinity, kNone, kNone};
-  const RowsTile rows{a.x + first * a.d, a.d, a.n - first < kTile ? a.n - first : kTile, a.d};
   for (int64_t c = 0; c < a.k; c += kTile) {
     TileSums dot;
-    clear(dot);
-    const RowsTile centres{a.centres + c * a.d, a.d, a.k - c < kTile ? a.k - c : kTile, a.d};
-    tile_product<Precision::fp32, kStagesOf<Precision::fp32>>(dot, rows, centres, ceil_div<int64_t>(a.d, kStageDepth<Precision::fp32>), dynamic_shared());
+    canonical_products(dot, rows_tile(a.x, a.n, a.d, first), rows_tile(a.centres, a.k, a.d, c));
 MS_UNROLL
     for (int n = 0; n < 4; ++n) {
 MS_UNROLL

@@ -9,12 +9,7 @@ namespace mendset::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kProductStages = kStagesOf<Precision::fp32>;
 static_assert(kTile * kTile * sizeof(float) <= kTileSharedBytes<Precision::fp32>);
-
-__device__ __forceinline__ RowsTile rows_tile(const float* matrix, int64_t rows, int64_t d, int64_t first) {
-  return {matrix + first * d, d, rows - first < kTile ? rows - first : kTile, d};
-}
 
 // 128 rows against all candidates. The distances of a tile lie in shared memory by candidate, and a thread per row inserts them in order.
 __global__ void __launch_bounds__(kTileThreads) nearest_rows_kernel(ms_nearest_rows_args a) {
@@ -24,23 +19,13 @@ __global__ void __launch_bounds__(kTileThreads) nearest_rows_kernel(ms_nearest_r
   float* const distances = a.distances + (inserts ? own : 0) * a.k;
   int32_t* const indices = a.indices + (inserts ? own : 0) * a.k;
   for (int64_t c = 0; c < a.candidates; c += kTile) {
-    TileSums dot;
-    clear(dot);
-    tile_product<Precision::fp32, kProductStages>(dot, rows_tile(a.x, a.n, a.d, first), rows_tile(a.c, a.candidates, a.d, c),
-                                                  ceil_div<int64_t>(a.d, kStageDepth<Precision::fp32>), dynamic_shared());
-MS_UNROLL
-    for (int m = 0; m < 4; ++m) {
-MS_UNROLL
-      for (int n = 0; n < 4; ++n) {
-MS_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int64_t row = first + tile_row(m, i), candidate = c + tile_column(n, i);
-          if (row >= a.n || candidate >= a.candidates) continue;
-          tile[tile_column(n, i) * kTile + tile_row(m, i)] =
-              squared_distance(dot[m][n][i], a.x + row * a.d, 1, a.x_norms[row], a.c + candidate * a.d, 1, a.c_norms[candidate], a.d);
-        }
-      }
-    }
+    TileSums dots;
+    canonical_products(dots, rows_tile(a.x, a.n, a.d, first), rows_tile(a.c, a.candidates, a.d, c));
+    for_each_sum(dots, [&](int tile_row, int tile_column, float dot, int) {
+      const int64_t row = first + tile_row, candidate = c + tile_column;
+      if (row >= a.n || candidate >= a.candidates) return;
+      tile[tile_column * kTile + tile_row] = squared_distance(dot, a.x + row * a.d, 1, a.x_norms[row], a.c + candidate * a.d, 1, a.c_norms[candidate], a.d);
+    });
     __syncthreads();
     if (inserts) {
       const int64_t count = a.candidates - c < kTile ? a.candidates - c : kTile;
@@ -81,23 +66,14 @@ __global__ void __launch_bounds__(kTileThreads) coverage_gains_kernel(ms_coverag
   const int64_t begin = tiles * blockIdx.y / gridDim.y, end = tiles * (blockIdx.y + 1) / gridDim.y;
   double gain[8] = {};
   for (int64_t t = begin; t < end; ++t) {
-    TileSums dot;
-    clear(dot);
-    tile_product<Precision::fp32, kProductStages>(dot, rows_tile(a.c, a.candidates, a.d, c), rows_tile(a.x, a.n, a.d, t * kTile),
-                                                  ceil_div<int64_t>(a.d, kStageDepth<Precision::fp32>), dynamic_shared());
-MS_UNROLL
-    for (int m = 0; m < 4; ++m) {
-MS_UNROLL
-      for (int n = 0; n < 4; ++n) {
-MS_UNROLL
-        for (int i = 0; i < 4; ++i) {
-          const int64_t candidate = c + tile_row(m, i), row = t * kTile + tile_column(n, i);
-          if (row >= a.n || candidate >= a.candidates) continue;
-          const float rise = rise_of(a, dot[m][n][i], row, candidate).rise;
-          if (rise > 0.0f) gain[2 * m + i / 2] += (static_cast<double>(rise) + a.grid) - a.grid;
-        }
-      }
-    }
+    TileSums dots;
+    canonical_products(dots, rows_tile(a.c, a.candidates, a.d, c), rows_tile(a.x, a.n, a.d, t * kTile));
+    for_each_sum(dots, [&](int tile_row, int tile_column, float dot, int own) {
+      const int64_t candidate = c + tile_row, row = t * kTile + tile_column;
+      if (row >= a.n || candidate >= a.candidates) return;
+      const float rise = rise_of(a, dot, row, candidate).rise;
+      if (rise > 0.0f) gain[own] += (static_cast<double>(rise) + a.grid) - a.grid;
+    });
   }
   auto* const gains = reinterpret_cast<double(*)[kTile]>(dynamic_shared());  // [4][kTile]: the products are done with it
 MS_UNROLL

@@ -90,6 +90,37 @@ MS_UNROLL
   }
 }
 
+// A tile of [depth, rows] both ways, and its columns' sums: partials [shares, rows] (nullable).
+template <Precision kPrecision>
+__global__ void __launch_bounds__(kThreads) pack_both_ways_kernel(const float* data, int64_t ld, int64_t rows, int64_t depth, int64_t row_bytes, unsigned char* out,
+                                                                  int64_t straight_row_bytes, unsigned char* straight, float* partials) {
+  __shared__ float tile[kDepthTile][kRowTile + 1];
+  const int64_t first_depth = static_cast<int64_t>(blockIdx.x) * kDepthTile, first_row = static_cast<int64_t>(blockIdx.y) * kRowTile;
+  for (int cell = static_cast<int>(threadIdx.x); cell < kDepthTile * kRowTile; cell += kThreads) {
+    const int64_t k = first_depth + cell / kRowTile, row = first_row + cell % kRowTile;
+    tile[cell / kRowTile][cell % kRowTile] = k < depth && row < rows ? data[k * ld + row] : 0.0f;
+  }
+  __syncthreads();
+  constexpr int kNumbers = kPieceNumbers<kPrecision>, kDeep = kDepthTile / kNumbers, kWide = kRowTile / kNumbers;
+  for (int piece = static_cast<int>(threadIdx.x); piece < kRowTile * kDeep; piece += kThreads) {
+    const int row = piece / kDeep, within = piece % kDeep * kNumbers;
+    const int64_t byte = (first_depth + within) * static_cast<int64_t>(16 / kNumbers);
+    float x[kNumbers];
+MS_UNROLL
+    for (int e = 0; e < kNumbers; ++e) x[e] = tile[within + e][row];
+    if (byte < row_bytes) *reinterpret_cast<uint4*>(out + (first_row + row) * row_bytes + byte) = rounded_piece<kPrecision>(x);
+  }
+  for (int piece = static_cast<int>(threadIdx.x); piece < kDepthTile * kWide; piece += kThreads) {
+    const int k = piece / kWide, within = piece % kWide * kNumbers;
+    const int64_t byte = (first_row + within) * static_cast<int64_t>(16 / kNumbers);
+    if (byte < straight_row_bytes) *reinterpret_cast<uint4*>(straight + (first_depth + k) * straight_row_bytes + byte) = rounded_piece<kPrecision>(&tile[k][within]);
+  }
+  if (partials == nullptr || threadIdx.x >= kRowTile || first_row + threadIdx.x >= rows) return;
+  float sum = 0.0f;
+  for (int k = 0; k < kDepthTile; ++k) sum += tile[k][threadIdx.x];
+  partials[static_cast<int64_t>(blockIdx.x) * rows + first_row + threadIdx.x] = sum;
+}
+
 template <Precision kPrecision>
 __global__ void __launch_bounds__(kThreads) pack_turned_kernel(const float* data, int64_t ld, int32_t kind, int64_t rows, int64_t depth, int64_t row_bytes, unsigned char* out) {
   turn_tile<kPrecision>(data, ld, kind, rows, depth, static_cast<int64_t>(blockIdx.x) * kDepthTile, static_cast<int64_t>(blockIdx.y) * kRowTile, row_bytes, row_bytes, out);
@@ -134,6 +165,27 @@ int32_t pack_operand(Context& context, Precision precision, const OperandSource&
       return pack<Precision::tf32>(context, source, rows, more_rows, depth, out->row_bytes, data);
     default:
       return pack<Precision::fp32>(context, source, rows, more_rows, depth, out->row_bytes, data);
+  }
+}
+
+int32_t pack_both_ways(Context& context, Precision precision, const float* source, int64_t ld, int64_t rows, int64_t depth, std::byte* memory, Operand* out,
+                       std::byte* straight_memory, float* column_partials) {
+  auto* const data = reinterpret_cast<unsigned char*>(memory);
+  *out = {data, rows, depth, operand_row_bytes(precision, depth)};
+  if (rows == 0 || depth == 0) return MS_OK;
+  static_assert(kDepthTile == 64);  // both_ways_shares
+  const dim3 grid{static_cast<unsigned>(both_ways_shares(depth)), static_cast<unsigned>(round_up<int64_t>(rows, kTile) / kRowTile), 1};
+  const auto run = [&](auto kernel) {
+    return launch(context, kernel, grid, kThreads, 0, source, ld, rows, depth, out->row_bytes, data, operand_row_bytes(precision, rows),
+                  reinterpret_cast<unsigned char*>(straight_memory), column_partials);
+  };
+  switch (precision) {
+    case Precision::bf16:
+      return run(pack_both_ways_kernel<Precision::bf16>);
+    case Precision::tf32:
+      return run(pack_both_ways_kernel<Precision::tf32>);
+    default:
+      return run(pack_both_ways_kernel<Precision::fp32>);
   }
 }
 

@@ -38,6 +38,12 @@ struct OperandSource {
 int32_t pack_operand(Context& context, Precision precision, const OperandSource& source, int64_t rows, int64_t depth, std::byte* memory, Operand* out,
                      int64_t more_rows = 0);
 
+// One reading of source [depth, rows] makes the transposed operand, as pack_operand does, that of the source as it stands (`straight`: depth rows of `rows`
+// numbers; `straight_memory` has operand_bytes of that), and partial column sums for column_sums_final.
+inline int64_t both_ways_shares(int64_t depth) { return round_up<int64_t>(depth, kTile) / 64; }
+int32_t pack_both_ways(Context& context, Precision precision, const float* source, int64_t ld, int64_t rows, int64_t depth, std::byte* memory, Operand* out,
+                       std::byte* straight_memory, float* column_partials);
+
 // The transpose of [offsets[samples], width] with each sample's depth padded to whole stages: sample s begins at stage first_stages[s].
 // Only samples with wanted[s] != 0. row_bytes covers all_stages stages.
 int32_t pack_sample_columns(Context& context, Precision precision, const OperandSource& source, int64_t width, int64_t samples, const int32_t* offsets,

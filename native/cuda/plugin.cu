@@ -6,6 +6,7 @@
 #include "cuda/context.h"
 #include "cuda/cuda_operations.h"
 #include "cuda/plugin.h"
+#include "cuda/rounded_weights.h"
 #include "cuda/sequence.h"
 
 namespace mendset::cuda {
@@ -16,12 +17,15 @@ int32_t create(int32_t threads, ms_context** out) {
   auto* const context = new (std::nothrow) Context;
   if (context == nullptr) return MS_OUT_OF_MEMORY;
   *out = reinterpret_cast<ms_context*>(context);
-  return open_device(*context, threads);  // after a failure the context knows why
+  MS_CUDA_TRY(open_device(*context, threads));  // after a failure the context knows why
+  choose_weights(*context);
+  return MS_OK;
 }
 
 void destroy(ms_context* opaque) {
   Context& context = context_of(opaque);
   if (context.device != nullptr) {
+    if (context.weights != nullptr) context.weights->close(context);
     close_blas_lt(context.blas);
     close_device(context);
   }
@@ -36,16 +40,21 @@ const char* device(ms_context* context) { return context_of(context).description
 int32_t table_alloc(ms_context* opaque, size_t bytes, void** out) {
   Context& context = context_of(opaque);
   const Turn turn(context.mutex);
+  context.left = {};
   return allocate(context, bytes, out);
 }
 void table_free(ms_context* opaque, void* memory) {
   Context& context = context_of(opaque);
   const Turn turn(context.mutex);
+  context.left = {};
+  if (context.weights != nullptr) context.weights->released(context, memory);
   release(context, memory);
 }
 int32_t table_upload(ms_context* opaque, void* destination, const void* host, size_t bytes) {
   Context& context = context_of(opaque);
   const Turn turn(context.mutex);
+  context.left = {};
+  if (context.weights != nullptr) context.weights->written(destination, bytes);
   return upload(context, destination, host, bytes);
 }
 int32_t table_download(ms_context* opaque, void* host, const void* source, size_t bytes) {
@@ -56,6 +65,8 @@ int32_t table_download(ms_context* opaque, void* host, const void* source, size_
 int32_t table_copy(ms_context* opaque, void* destination, const void* source, size_t bytes) {
   Context& context = context_of(opaque);
   const Turn turn(context.mutex);
+  context.left = {};
+  if (context.weights != nullptr) context.weights->written(destination, bytes);
   return copy(context, destination, source, bytes);
 }
 int32_t table_synchronize(ms_context* context) { return synchronize(context_of(context)); }
@@ -74,6 +85,8 @@ int64_t table_scratch_bytes(ms_context* opaque, int32_t operation, const void* a
       context.sequences->hold(MS_OPERATION_##name, *args);                                             \
       return MS_OK;                                                                                    \
     }                                                                                                  \
+    if (context.weights != nullptr) MS_CUDA_TRY(context.weights->prepare(context, MS_OPERATION_##name, args)); \
+    begin_operation(context, MS_OPERATION_##name, args, sizeof *args);                                 \
     return finish_operation(context, #name, name(context, *args));                                     \
   }
 MS_OPERATIONS(MS_WRAP)

@@ -110,7 +110,7 @@ int32_t probe_device(char* reason, size_t reason_size) {
     answer->known = true;
     if (void* const driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL); driver == nullptr) {
       std::snprintf(answer->reason, sizeof answer->reason, "there is no NVIDIA driver here (%s).", dlerror());
-    } else if (driver_started(driver)) {
+    } else if (const char* const where = std::getenv("MENDSET_CUDA_PROBE"); driver_started(driver) || (where != nullptr && std::strcmp(where, "direct") == 0)) {
       try_device(answer->reason, sizeof answer->reason);
     } else {
       ask_child(answer->reason, sizeof answer->reason);

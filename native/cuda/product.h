@@ -15,25 +15,18 @@ __global__ void __launch_bounds__(kTileThreads) product_kernel(Operand a, Operan
   const int64_t first = static_cast<int64_t>(blockIdx.z) * stages_per_share, left = a.row_bytes / kTileRowBytes - first;
   const int64_t stages = left < stages_per_share ? left : stages_per_share;
   const int64_t rows = a.rows, columns = b.rows;
-  TileSums sum;
-  clear(sum);
-  tile_product<kPrecision, kStagesOf<kPrecision>>(sum, a.tile(blockIdx.y, first, stages), b.tile(blockIdx.x, first, stages), stages, dynamic_shared());
-MS_UNROLL
-  for (int m = 0; m < 4; ++m) {
-MS_UNROLL
-    for (int n = 0; n < 4; ++n) {
-MS_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + tile_row(m, i), column = static_cast<int64_t>(blockIdx.x) * kTile + tile_column(n, i);
-        if (row >= rows || column >= columns) continue;
-        if (partials != nullptr) {
-          partials[(static_cast<int64_t>(blockIdx.z) * rows + row) * columns + column] = sum[m][n][i];
-        } else {
-          epilogue(row, column, sum[m][n][i]);
-        }
-      }
+  TileSums sums;
+  clear(sums);
+  tile_product<kPrecision, kStagesOf<kPrecision>>(sums, a.tile(blockIdx.y, first, stages), b.tile(blockIdx.x, first, stages), stages, dynamic_shared());
+  for_each_sum(sums, [&](int tile_row, int tile_column, float sum, int) {
+    const int64_t row = static_cast<int64_t>(blockIdx.y) * kTile + tile_row, column = static_cast<int64_t>(blockIdx.x) * kTile + tile_column;
+    if (row >= rows || column >= columns) return;
+    if (partials != nullptr) {
+      partials[(static_cast<int64_t>(blockIdx.z) * rows + row) * columns + column] = sum;
+    } else {
+      epilogue(row, column, sum);
     }
-  }
+  });
 }
 
 // The shares of depth in ascending order.

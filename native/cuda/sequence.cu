@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cuda/cuda_operations.h"
+#include "cuda/rounded_weights.h"
 
 namespace mendset::cuda {
 
@@ -12,7 +13,8 @@ namespace {
 
 constexpr size_t kMostKnown = 64;  // a training step has about five, decoding one per number of live samples
 
-int32_t start_one(Context& context, int32_t operation, const void* args) {
+int32_t start_one(Context& context, int32_t operation, const void* args, size_t bytes) {
+  begin_operation(context, operation, args, bytes);
   switch (operation) {
 #define MS_CASE(name)         \
   case MS_OPERATION_##name:   \
@@ -35,8 +37,20 @@ void Sequences::append(int32_t operation, const void* args, size_t bytes) {
 }
 
 int32_t Sequences::start(Context& context, const Key& held) {
-  for (size_t at = 0; at < held.size(); at += 2 + held[at + 1]) MS_CUDA_TRY(start_one(context, static_cast<int32_t>(held[at]), held.data() + at + 2));
+  for (size_t at = 0; at < held.size(); at += 2 + held[at + 1]) MS_CUDA_TRY(start_one(context, static_cast<int32_t>(held[at]), held.data() + at + 2, held[at + 1] * sizeof(uint64_t)));
   return MS_OK;
+}
+
+// Rounded weights that the operations read, made before anything is recorded.
+int32_t Sequences::prepare_weights(Context& context, const Key& held) {
+  if (context.weights == nullptr) return MS_OK;
+  for (size_t at = 0; at < held.size(); at += 2 + held[at + 1]) MS_CUDA_TRY(context.weights->prepare(context, static_cast<int32_t>(held[at]), held.data() + at + 2));
+  return MS_OK;
+}
+
+void Sequences::note_replay(Context& context, const Key& held) {
+  if (context.weights == nullptr) return;
+  for (size_t at = 0; at < held.size(); at += 2 + held[at + 1]) context.weights->note(static_cast<int32_t>(held[at]), held.data() + at + 2, held[at + 1] * sizeof(uint64_t));
 }
 
 // Whatever keeps the device from recording them (an operation that reads back), the operations are started one by one as before.
@@ -54,12 +68,18 @@ int32_t Sequences::record(Context& context, Known& known) {
   if (known.recording != nullptr) destroy_recording(context, std::exchange(known.recording, nullptr));
   known.refused = true;
   ++counts_.refused;
+  context.left = {};  // of operations that were noted only
   return required_ ? result : start(context, known.key);
 }
 
 int32_t Sequences::end(Context& context) {
   open_ = false;
-  int32_t result = MS_OK;
+  context.left = {};  // what a sequence does is decided by the sequence alone
+  int32_t result = prepare_weights(context, held_);
+  if (result != MS_OK) {
+    held_.clear();
+    return result;
+  }
   Known* const known = find(held_);
   if (known == nullptr) {
     result = start(context, held_);
@@ -70,6 +90,7 @@ int32_t Sequences::end(Context& context) {
     if (known->recording != nullptr) {
       ++counts_.replayed;
       context.last_operation = "operations replayed together";
+      note_replay(context, held_);
       result = replay(context, known->recording);
     } else if (known->refused) {
       result = start(context, held_);
@@ -78,6 +99,7 @@ int32_t Sequences::end(Context& context) {
     }
   }
   held_.clear();
+  context.left = {};
   return result;
 }
 

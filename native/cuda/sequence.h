@@ -53,6 +53,8 @@ class Sequences {
 
   void append(int32_t operation, const void* args, size_t bytes);
   static int32_t start(Context& context, const Key& held);
+  static int32_t prepare_weights(Context& context, const Key& held);
+  static void note_replay(Context& context, const Key& held);
   int32_t record(Context& context, Known& known);
   Known* find(const Key& held);
   void remember(Context& context);

@@ -16,7 +16,7 @@
 #define __shared__ static  // the blocks of a grid run one after the other
 #define __launch_bounds__(...)
 #define __restrict__ __restrict
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 
 #define threadIdx (::mendset::cuda_emulation::lane().thread)
 #define blockIdx (::mendset::cuda_emulation::lane().block)

@@ -136,6 +136,18 @@ void release(Context& context, void* memory) {
     return;
   }
 }
+bool find_allocation(Context& context, const void* place, Allocation* out) {
+  for (const Piece& piece : context.device->pieces) {
+    *out = {reinterpret_cast<std::byte*>(piece.memory), piece.bytes};
+    if (place >= out->begin && place < out->begin + out->bytes) return true;
+  }
+  return false;
+}
+size_t spare_bytes(Context&) { return SIZE_MAX; }
+std::byte* allocate_spare(Context& context, size_t bytes) {
+  void* memory = nullptr;
+  return allocate_raw(context, bytes, &memory) == MS_OK ? static_cast<std::byte*>(memory) : nullptr;
+}
 // Transfers wait for their bytes, so a recording cannot hold them.
 static int32_t transfer(Context& context, void* destination, const void* source, size_t bytes) {
   if (bytes == 0 || context.measuring) return MS_OK;

@@ -1,4 +1,5 @@
-// The plugin as the engine opens it: a context that cannot be made says why, and other threads may allocate, free and ask for estimates while one computes.
+// The plugin as the engine opens it: a context that cannot be made says why, and other threads may allocate, free and ask for
+// estimates while one computes.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +25,8 @@ void test_reason() {
   const Status status = Backend::open("cuda", 1, &backend);
   CHECK(status.code() == Code::invalid_argument && backend == nullptr);
   CHECK(status.message() ==
-        "The backend 'cuda' could not be started with 1 threads: expected MENDSET_CUDA_PRECISION to be bf16, tf32, tf32x3 or fp32 but received \"fp7\".");
+        "The backend 'cuda' could not be started with 1 threads: expected MENDSET_CUDA_PRECISION to be bf16, tf32, tf32x3 or "
+        "fp32 but received \"fp7\".");
   unsetenv("MENDSET_CUDA_PRECISION");
   CHECK(Backend::open("cuda", 1, &backend).ok());
 }
@@ -43,8 +45,9 @@ void test_threads() {
     for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 17) - 8;
     fine(buffer->upload(values.data(), buffer->bytes()));
   }
-  const ms_linear_forward_args args{kRows,   kIn,     kOut, x.as<float>(), kIn, MS_ACTIVATION_NONE, w.as<float>(), MS_LAYOUT_IN_OUT, nullptr, nullptr, y.as<float>(),
-                                    kOut,    MS_TYPE_F32};
+  const ms_linear_forward_args args{
+      kRows,   kIn,     kOut,          x.as<float>(), kIn,        MS_ACTIVATION_NONE, w.as<float>(), MS_LAYOUT_IN_OUT,
+      nullptr, nullptr, y.as<float>(), kOut,          MS_TYPE_F32};
   const ms_fill_args clear{kRows * kOut, 3.0f, y.as<float>()};
   std::atomic<bool> ended = false;
   std::thread other([&] {
