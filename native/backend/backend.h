@@ -57,6 +57,16 @@ class Buffer {
   size_t bytes() const { return bytes_; }
   Status upload(const void* host, size_t bytes, size_t offset = 0) const;
   Status download(void* host, size_t bytes, size_t offset = 0) const;
+  // `count` numbers from number `first` on: where they lie if that is ordinary memory, else in `copy`.
+  template <typename T> Status view(int64_t first, int64_t count, std::vector<T>* copy, const T** out) const {
+    if (backend_ == nullptr || backend_->on_host()) {
+      *out = as<T>() + first;
+      return {};
+    }
+    copy->resize(static_cast<size_t>(count));
+    *out = copy->data();
+    return download(copy->data(), copy->size() * sizeof(T), static_cast<size_t>(first) * sizeof(T));
+  }
 
  private:
   std::shared_ptr<Backend> backend_;

@@ -14,6 +14,7 @@ namespace {
 using namespace cpu;
 
 constexpr int64_t kMagnitudeBlock = 1 << 16;
+constexpr int64_t kMostOwnSums = 4096;  // numbers: 32 KiB for each worker
 
 // A power of two that is at least `value` (value > 0).
 int exponent_above(double value) {
@@ -56,33 +57,48 @@ int32_t cpu_label_sums(ms_context* handle, const ms_label_sums_args* args) {
   return MS_OK;
 }
 
+// Sums on the grid are exact in any order: many moves are shared out by rows, every worker with sums of its own; where those would cost more than
+// the moves, by columns.
 int32_t cpu_move_rows(ms_context* handle, const ms_move_rows_args* args) {
   Context& context = context_of(handle);
   const auto& [n, k, d, x, before, after, grid, sums, counts] = *args;
   MS_EXPECT(context, n >= 0 && n <= INT32_MAX && k >= 0 && d >= 0);
+  const int64_t threads = context.pool.threads();
+  const bool few_sums = threads > 1 && n >= 8 * k && k * d <= kMostOwnSums;
   ScratchPlan plan;
   plan.add<int32_t>(n);
-  auto* const moved = reinterpret_cast<int32_t*>(context.workspace.reserve(plan.bytes()));
-  if (moved == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the list of moved rows");
-  int64_t count = 0;
-  constexpr int64_t kAtOnce = 16;
-  for (int64_t i = 0; i < n; ++i) {
-    if (i % kAtOnce == 0) {
-      while (i + kAtOnce <= n && std::memcmp(before + i, after + i, kAtOnce * sizeof(int32_t)) == 0) i += kAtOnce;
-      if (i == n) break;
-    }
-    if (before[i] == after[i]) continue;
-    MS_EXPECT(context, before[i] >= -1 && before[i] < k && after[i] >= 0 && after[i] < k);
-    moved[count++] = static_cast<int32_t>(i);
-    if (before[i] >= 0) --counts[before[i]];
-    ++counts[after[i]];
+  const size_t own_at = plan.add<double>(few_sums ? threads * k * d : 0);
+  std::byte* const scratch = context.workspace.reserve(plan.bytes());
+  if (scratch == nullptr) return context.fail(MS_OUT_OF_MEMORY, "no room for the list of moved rows");
+  auto* const moved = reinterpret_cast<int32_t*>(scratch);
+  const int64_t count = context.kernels.selection.changed(before, after, n, moved);
+  for (int64_t i = 0; i < count; ++i) {
+    const int32_t from = before[moved[i]], to = after[moved[i]];
+    MS_EXPECT(context, from >= -1 && from < k && to >= 0 && to < k);
+    if (from >= 0) --counts[from];
+    ++counts[to];
   }
   if (count == 0) return MS_OK;
-  // Columns are shared out, so that every sum has one writer: as many at once as leave all threads some, for few long reads of a row.
-  const int64_t width = std::clamp<int64_t>(blocks_of(d, context.pool.threads() * 16) * 16, 32, 256);
-  run_tasks(context, blocks_of(d, width), count * d, [&](int64_t task, int) {
+  constexpr int64_t kCostOfMove = 8;  // operations: a number is taken from one sum and added to another
+  const auto move = context.kernels.selection.move_rows;
+  if (few_sums && count >= 8 * k) {
+    auto* const own = reinterpret_cast<double*>(scratch + own_at);
+    run_tasks(context, threads, count * d * kCostOfMove, [&](int64_t task, int) {
+      const int64_t first = count * task / threads, last = count * (task + 1) / threads;
+      double* const to = own + task * k * d;
+      std::fill_n(to, k * d, 0.0);
+      move(x, d, moved + first, last - first, d, before, after, grid, to, d);
+    });
+    for (int64_t task = 0; task < threads; ++task) {
+      for (int64_t i = 0; i < k * d; ++i) sums[i] += own[task * k * d + i];
+    }
+    return MS_OK;
+  }
+  // Every sum has one writer: as many columns at once as leave all threads some, for few long reads of a row.
+  const int64_t width = std::clamp<int64_t>(blocks_of(d, threads * 16) * 16, 32, 256);
+  run_tasks(context, blocks_of(d, width), count * d * kCostOfMove, [&](int64_t task, int) {
     const int64_t column = task * width;
-    context.kernels.selection.move_rows(x + column, d, moved, count, std::min(width, d - column), before, after, grid, sums + column, d);
+    move(x + column, d, moved, count, std::min(width, d - column), before, after, grid, sums + column, d);
   });
   return MS_OK;
 }

@@ -17,16 +17,24 @@ RowBounds::RowBounds(const SelectionKernels& kernels, const ms_nearest_bounded_a
       fp64_error_(static_cast<double>(args.d + 16) * 0x1p-52) {
   if (!kept_) return;
   still_at_ = plan->add<float>(args.k);
+  moved_at_ = plan->add<float>(args.k);
   runner_moved_at_ = plan->add<float>(args.running);
+  apart_at_ = plan->add<float>(args.running * args.k);
   runner_of_at_ = plan->add<int32_t>(args.k);
 }
 
 void RowBounds::place(std::byte* scratch) {
   if (!kept_) return;
   still_ = reinterpret_cast<float*>(scratch + still_at_);
+  moved_ = reinterpret_cast<float*>(scratch + moved_at_);
   runner_moved_ = reinterpret_cast<float*>(scratch + runner_moved_at_);
+  apart_ = reinterpret_cast<float*>(scratch + apart_at_);
   runner_of_ = reinterpret_cast<int32_t*>(scratch + runner_of_at_);
-  for (int64_t j = 0; j < args_.k; ++j) still_[j] = rounded_up(args_.all_moved + args_.moved[j]);
+  for (int64_t j = 0; j < args_.k; ++j) {
+    still_[j] = rounded_up(args_.all_moved + args_.moved[j]);
+    moved_[j] = rounded_up(args_.moved[j]);
+    for (int64_t q = 0; q < args_.running; ++q) apart_[q * args_.k + j] = args_.apart[j * args_.running + q];
+  }
   std::fill_n(runner_of_, args_.k, -1);
   for (int64_t q = 0; q < args_.running; ++q) {
     runner_of_[args_.runners[q]] = static_cast<int32_t>(q);
@@ -142,8 +150,10 @@ void RowBounds::settle_two(const float* best, const float* second, const int32_t
     args_.upper[row] = upper[w];
     args_.lower[row] = lower[w];
     args_.gap[row] = gap[w];
-    for (int64_t q = 0; q < args_.running; ++q)
-      args_.runner_lower[row * args_.most_running + q] = rounded_down((static_cast<double>(lower[w]) - args_.all_moved) + args_.moved[args_.runners[q]]);
+    for (int64_t q = 0; q < args_.running; ++q) {
+      const double rest = (static_cast<double>(lower[w]) - args_.all_moved) + args_.moved[args_.runners[q]];
+      args_.runner_lower[row * args_.most_running + q] = static_cast<float>(rest - (std::abs(rest) * 0x1p-23 + 0x1p-148));
+    }
   }
 }
 
@@ -198,8 +208,8 @@ void RowBounds::join_runners(int64_t first, int64_t last) const {
 
 int64_t RowBounds::open_rows(int64_t first, int64_t last, int32_t* rows) const {
   join_runners(first, last);
-  const double widest = 2 * error_of(args_.x_length);
-  return kernels_.unsettled({args_.labels, args_.upper, args_.gap, still_, args_.moved, args_.running, args_.most_running, args_.runner_lower, runner_moved_, args_.apart, widest},
+  const float widest = rounded_up(2 * error_of(args_.x_length));
+  return kernels_.unsettled({args_.k, args_.labels, args_.upper, args_.gap, still_, moved_, args_.running, args_.most_running, args_.runner_lower, runner_moved_, apart_, widest},
                             first, last, rows);
 }
 

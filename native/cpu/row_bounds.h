@@ -100,8 +100,9 @@ class RowBounds {
   const bool kept_;
   const int64_t m_;
   const double gamma_, underflow_, rounding_, fp64_error_;
-  size_t still_at_ = 0, runner_moved_at_ = 0, runner_of_at_ = 0;
-  float *still_ = nullptr, *runner_moved_ = nullptr;  // by label: what gap must exceed; by runner: its movement, rounded up
+  size_t still_at_ = 0, moved_at_ = 0, runner_moved_at_ = 0, apart_at_ = 0, runner_of_at_ = 0;
+  float *still_ = nullptr, *moved_ = nullptr;          // by label: what gap must exceed, and its movement, rounded up
+  float *runner_moved_ = nullptr, *apart_ = nullptr;  // by runner: the same, and its distance from the others at least, [running, k]
   int32_t* runner_of_ = nullptr;                      // by centroid: its place among the runners, -1 none
 };
 

@@ -61,6 +61,15 @@ MS_INLINE float fold_max(__m128 s) {
   s = _mm_max_ps(s, _mm_movehl_ps(s, s));
   return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
 }
+MS_INLINE Vec lookup(const float* table, int64_t size, const int32_t* index) {
+  const __m256i places = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index));
+  if (size > 2 * kLanes) return {_mm256_i32gather_ps(table, places, 4)};
+  const __m256 low = _mm256_permutevar8x32_ps(load_partial(table, size < kLanes ? size : kLanes).v, places);
+  if (size <= kLanes) return {low};
+  const __m256 high = _mm256_permutevar8x32_ps(load_partial(table + kLanes, size - kLanes).v, places);
+  return {_mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_cmpgt_epi32(places, _mm256_set1_epi32(kLanes - 1))))};
+}
+
 MS_INLINE float reduce_add(Vec a) { return fold_add(_mm_add_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
 MS_INLINE float reduce_max(Vec a) { return fold_max(_mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1))); }
 

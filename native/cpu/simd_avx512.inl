@@ -46,6 +46,13 @@ MS_INLINE IVec iload(const int32_t* p) { return {_mm512_loadu_si512(p)}; }
 MS_INLINE void istore(int32_t* p, IVec a) { _mm512_storeu_si512(p, a.v); }
 MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {_mm512_mask_blend_epi32(m.m, no.v, yes.v)}; }
 
+// table[index] lane by lane; the table has `size` numbers.
+MS_INLINE Vec lookup(const float* table, int64_t size, const int32_t* index) {
+  const __m512i places = _mm512_loadu_si512(index);
+  if (size > kLanes) return {_mm512_i32gather_ps(places, table, 4)};
+  return {_mm512_permutexvar_ps(places, _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << size) - 1), table))};
+}
+
 MS_INLINE float reduce_add(Vec a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 s = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));

@@ -92,6 +92,11 @@ MS_INLINE void istore(int32_t* p, IVec a) { std::memcpy(p, &a.v, sizeof a.v); }
 MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {m.m ? yes.v : no.v}; }
 
 // Sum and maximum of the lanes: the upper half is folded onto the lower until one lane is left.
+MS_INLINE Vec lookup(const float* table, int64_t, const int32_t* index) {
+  const float values[kLanes] = {table[index[0]], table[index[1]], table[index[2]], table[index[3]]};
+  return load(values);
+}
+
 MS_INLINE float reduce_add(Vec a) {
   float s[kLanes];
   store(s, a);

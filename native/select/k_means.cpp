@@ -59,7 +59,6 @@ Status KMeans::allocate() {
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &sums_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k, sizeof(int64_t)), &counts_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &x_norms_));
-  host_.resize(static_cast<size_t>(n));
   total_sums_.resize(static_cast<size_t>(k * d));
   total_counts_.resize(static_cast<size_t>(k));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(double)), &squares_));
@@ -182,15 +181,14 @@ Status KMeans::begin_restart() {
   stream_ = RandomStream(options_.seed, static_cast<uint32_t>(StreamId::k_means), static_cast<uint32_t>(restart_));
   seeds_.clear();
   candidates_.assign(1, static_cast<int64_t>(stream_.below(static_cast<uint32_t>(x_.n()))));
-  std::fill(host_.begin(), host_.end(), kInfinity);
-  MS_TRY(minimum_.upload(host_.data(), bytes_of(x_.n(), sizeof(float))));
+  const std::vector<float> unreached(static_cast<size_t>(x_.n()), kInfinity);
+  MS_TRY(minimum_.upload(unreached.data(), bytes_of(x_.n(), sizeof(float))));
   return options_.start == KMeansStart::greedy ? begin_greedy() : begin_parallel();
 }
 
 Status KMeans::begin_lloyd() {
   const size_t n = static_cast<size_t>(x_.n());
   run_.labels.assign(n, -1);
-  previous_labels_.assign(n, -1);
   MS_TRY(labels_.upload(run_.labels.data(), n * sizeof(int32_t)));
   std::fill(total_sums_.begin(), total_sums_.end(), 0.0);
   std::fill(total_counts_.begin(), total_counts_.end(), 0);
@@ -237,16 +235,25 @@ Status KMeans::advance_assign() {
 }
 
 Status KMeans::finish_pass() {
-  const int64_t d = x_.d(), k = options_.k;
-  MS_TRY(labels_.download(run_.labels.data(), bytes_of(x_.n(), sizeof(int32_t))));
+  const int64_t n = x_.n(), d = x_.d(), k = options_.k;
   MS_TRY(sums_.download(total_sums_.data(), total_sums_.size() * sizeof(double)));
   MS_TRY(counts_.download(total_counts_.data(), total_counts_.size() * sizeof(int64_t)));
   const bool updates_left = run_.iterations < options_.max_iterations;
   const bool empty = std::find(total_counts_.begin(), total_counts_.end(), 0) != total_counts_.end();
   run_.inertia.push_back(inertia());
-  if (updates_left && empty) MS_TRY(refill_empty_clusters());
-
-  if (run_.labels == previous_labels_) return finish_restart(KMeansStop::labels_stable);
+  const int32_t* labels;
+  MS_TRY(labels_.view(0, n, &host_labels_, &labels));
+  bool stable;
+  if (updates_left && empty) {
+    const std::vector<int32_t> before = std::move(run_.labels);
+    run_.labels.assign(labels, labels + n);
+    MS_TRY(refill_empty_clusters());
+    stable = run_.labels == before;
+  } else {
+    stable = std::equal(labels, labels + n, run_.labels.data());
+    if (!stable) std::copy_n(labels, n, run_.labels.data());
+  }
+  if (stable) return finish_restart(KMeansStop::labels_stable);
   if (!updates_left) return finish_restart(KMeansStop::iteration_limit);
   for (int64_t j = 0; j < k; ++j) {
     for (int64_t p = j * d; p < (j + 1) * d; ++p)
@@ -254,7 +261,6 @@ Status KMeans::finish_pass() {
   }
   if (options_.spherical) scale_centroids();
   ++run_.iterations;
-  previous_labels_ = run_.labels;
   return begin_pass();
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "backend/host_algebra.h"
 #include "core/random.h"
 #include "core/task.h"
 #include "select/input_matrix.h"
@@ -107,6 +108,7 @@ class KMeans final : public Task {
   void scale_centroids();
   Status label_squares(int64_t first, int64_t last, const double* centroids, const int32_t* labels, double* squares);
 
+  const cpu::DenseKernels& algebra_ = host_algebra();
   std::shared_ptr<Backend> backend_;
   InputMatrix x_;
   KMeansOptions options_;
@@ -135,9 +137,9 @@ class KMeans final : public Task {
   int64_t trials_ = 1;  // candidates per centre
   int64_t round_ = 0, applied_ = 0;
   std::vector<int64_t> candidates_, seeds_;
-  std::vector<double> potentials_, prefix_;
-  std::vector<float> host_;  // [n] downloads
-  std::vector<int32_t> previous_labels_;
+  std::vector<double> block_sums_;  // of the squares of every candidate
+  std::vector<float> host_;         // what a device's numbers are copied to
+  std::vector<int32_t> host_labels_;
   std::vector<double> total_sums_;     // [k, d]
   std::vector<int64_t> total_counts_;  // [k]
   Run run_, best_run_;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <numeric>
 
 #include "select/k_means.h"
 #include "select/row_chunks.h"
@@ -12,15 +13,30 @@ namespace mendset {
 namespace {
 
 constexpr int64_t kBlock = 240;  // candidates of k-means|| applied at once
+constexpr int64_t kSumRows = 1024;  // rows whose squares are summed at once; chunks are multiples of it
 
 size_t bytes_of(int64_t count, size_t size) { return static_cast<size_t>(count) * size; }
 
 // A row with probability ~ its part of the prefix sums; `total` > 0 is the last of them.
-int64_t draw(std::vector<double>::const_iterator begin, std::vector<double>::const_iterator end, double total, double uniform) {
+int64_t draw(const std::vector<double>& prefix, double total, double uniform) {
   // The first row whose prefix exceeds the draw has a positive part; rounding of u * total to total lands on the last such row.
-  auto place = std::upper_bound(begin, end, uniform * total);
-  if (place == end) place = std::lower_bound(begin, end, total);
-  return place - begin;
+  auto place = std::upper_bound(prefix.begin(), prefix.end(), uniform * total);
+  if (place == prefix.end()) place = std::lower_bound(prefix.begin(), prefix.end(), total);
+  return place - prefix.begin();
+}
+
+// The same from the sums of blocks of kSumRows: `prefix` are those of the blocks, and the block that the draw falls into is gone through.
+int64_t draw_row(const float* squares, int64_t n, const std::vector<double>& prefix, double total, double uniform) {
+  const int64_t block = draw(prefix, total, uniform), first = block * kSumRows, end = std::min(n, first + kSumRows);
+  double sum = block > 0 ? prefix[static_cast<size_t>(block) - 1] : 0;
+  int64_t last = first;  // that has a part: where the two orders of summation differ, the draw may lie beyond all of them
+  for (int64_t i = first; i < end; ++i) {
+    if (!(squares[i] > 0)) continue;
+    sum += static_cast<double>(squares[i]);
+    last = i;
+    if (sum > uniform * total) break;
+  }
+  return last;
 }
 
 }  // namespace
@@ -35,7 +51,6 @@ Status KMeans::allocate_start() {
   MS_TRY(Buffer::allocate(backend_, bytes_of(trials_, sizeof(int32_t)), &candidate_index_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(trials_ * d, sizeof(float)), &candidate_x_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(trials_, sizeof(float)), &candidate_norms_));
-  prefix_.resize(static_cast<size_t>(n));
   return {};
 }
 
@@ -53,7 +68,6 @@ Status KMeans::gather_candidates() {
 
 Status KMeans::begin_greedy() {
   applied_ = 0;
-  potentials_.assign(1, 0.0);
   phase_ = Phase::seed;
   return gather_candidates();
 }
@@ -66,22 +80,13 @@ Status KMeans::advance_seed() {
   const ms_each_distance_args args{rows, d, count, x_.device_row(row_), x_norms_.as<float>() + row_, candidate_x_.as<float>(), candidate_norms_.as<float>(),
                                    minimum_.as<float>() + row_, trial_.as<float>() + row_, n};
   MS_TRY(backend_->check(backend_->table().each_distance(backend_->context(), &args), "each_distance"));
-  // Sums in row order, several at once: one alone would wait for its own additions.
-  std::vector<float> values(static_cast<size_t>(rows * count));
-  for (int64_t t = 0; t < count; ++t)
-    MS_TRY(trial_.download(values.data() + t * rows, bytes_of(rows, sizeof(float)), bytes_of(t * n + row_, sizeof(float))));
-  for (int64_t first = 0; first < count; first += 4) {
-    const int64_t group = std::min<int64_t>(4, count - first);
-    double sums[4] = {};
-    const float* from[4];
-    for (int64_t t = 0; t < 4; ++t) {
-      sums[t] = t < group ? potentials_[static_cast<size_t>(first + t)] : 0;
-      from[t] = values.data() + (first + std::min(t, group - 1)) * rows;
-    }
-    for (int64_t i = 0; i < rows; ++i) {
-      for (int t = 0; t < 4; ++t) sums[t] += static_cast<double>(from[t][i]);
-    }
-    for (int64_t t = 0; t < group; ++t) potentials_[static_cast<size_t>(first + t)] = sums[t];
+  const int64_t blocks = (n - 1) / kSumRows + 1;
+  block_sums_.resize(static_cast<size_t>(trials_ * blocks));
+  for (int64_t t = 0; t < count; ++t) {
+    const float* squares;
+    MS_TRY(trial_.view(t * n + row_, rows, &host_, &squares));
+    for (int64_t i = 0; i < rows; i += kSumRows)
+      block_sums_[static_cast<size_t>(t * blocks + (row_ + i) / kSumRows)] = algebra_.sum(squares + i, std::min(kSumRows, rows - i));
   }
   row_ = last;
   rows_done_ += rows;
@@ -90,9 +95,17 @@ Status KMeans::advance_seed() {
 
 // Keeps the candidate of least potential (ties: drawn first) and draws the next ones with probability ~ squared distance.
 Status KMeans::choose_seed() {
-  const int64_t n = x_.n();
-  const auto least = std::min_element(potentials_.begin(), potentials_.end());
-  const int64_t chosen = least - potentials_.begin();
+  const int64_t n = x_.n(), blocks = (n - 1) / kSumRows + 1;
+  double least = 0;
+  int64_t chosen = -1;
+  std::vector<double> prefix(static_cast<size_t>(blocks)), chosen_prefix;
+  for (int64_t t = 0; t < static_cast<int64_t>(candidates_.size()); ++t) {
+    std::partial_sum(block_sums_.begin() + t * blocks, block_sums_.begin() + (t + 1) * blocks, prefix.begin());
+    if (chosen >= 0 && !(prefix.back() < least)) continue;
+    least = prefix.back();
+    chosen = t;
+    chosen_prefix = prefix;
+  }
   seeds_.push_back(candidates_[static_cast<size_t>(chosen)]);
   MS_TRY(backend_->check(backend_->table().copy(backend_->context(), minimum_.data(), trial_.as<float>() + chosen * n, bytes_of(n, sizeof(float))), "copy"));
   row_ = 0;
@@ -106,15 +119,13 @@ Status KMeans::choose_seed() {
     return begin_lloyd();
   }
 
-  MS_TRY(minimum_.download(host_.data(), bytes_of(n, sizeof(float))));
-  double total = 0;
-  for (size_t i = 0; i < host_.size(); ++i) prefix_[i] = total += static_cast<double>(host_[i]);
+  const float* squares;
+  MS_TRY(minimum_.view(0, n, &host_, &squares));
   candidates_.clear();
   for (int64_t t = 0; t < trials_; ++t) {
     // Not positive: every row coincides with a centre already.
-    candidates_.push_back(total > 0 ? draw(prefix_.begin(), prefix_.end(), total, stream_.uniform()) : static_cast<int64_t>(stream_.below(static_cast<uint32_t>(n))));
+    candidates_.push_back(least > 0 ? draw_row(squares, n, chosen_prefix, least, stream_.uniform()) : static_cast<int64_t>(stream_.below(static_cast<uint32_t>(n))));
   }
-  potentials_.assign(candidates_.size(), 0.0);
   applied_ = 0;
   return gather_candidates();
 }
@@ -151,16 +162,17 @@ Status KMeans::finish_round() {
     return {};
   }
   ++round_;
-  MS_TRY(minimum_.download(host_.data(), bytes_of(n, sizeof(float))));
+  const float* squares;
+  MS_TRY(minimum_.view(0, n, &host_, &squares));
   double total = 0;
-  for (float square : host_) total += static_cast<double>(square);
+  for (int64_t first = 0; first < n; first += kSumRows) total += algebra_.sum(squares + first, std::min(kSumRows, n - first));
   if (!(total > 0)) {
     round_ = kParallelRounds;
     return {};
   }
   const double factor = 2 * static_cast<double>(options_.k) / total;
   for (int64_t i = 0; i < n; ++i) {
-    if (stream_.uniform() < factor * static_cast<double>(host_[static_cast<size_t>(i)])) candidates_.push_back(i);
+    if (stream_.uniform() < factor * static_cast<double>(squares[i])) candidates_.push_back(i);
   }
   return applied_ < static_cast<int64_t>(candidates_.size()) ? gather_candidates() : Status();
 }
@@ -195,11 +207,11 @@ Status KMeans::weigh() {
   std::vector<float> squares(static_cast<size_t>(count), 1.0f);  // the first draw is by weight alone
   if (!run_.centroids.empty()) MS_TRY(weighed_minimum_.download(squares.data(), squares.size() * sizeof(float)));
   double total = 0;
-  for (size_t i = 0; i < squares.size(); ++i) prefix_[i] = total += weights_[i] * static_cast<double>(squares[i]);
+  std::vector<double> prefix(squares.size());
+  for (size_t i = 0; i < squares.size(); ++i) prefix[i] = total += weights_[i] * static_cast<double>(squares[i]);
   const float* x = nullptr;
   if (total > 0) {
-    const auto end = prefix_.begin() + count;
-    const int64_t chosen = draw(prefix_.begin(), end, total, stream_.uniform());
+    const int64_t chosen = draw(prefix, total, stream_.uniform());
     x = x_.host().row(candidates_[static_cast<size_t>(chosen)]);
     const ms_min_distance_args args{count, d, 1, weighed_x_.as<float>(), weighed_norms_.as<float>(), weighed_x_.as<float>() + chosen * d, weighed_norms_.as<float>() + chosen, weighed_minimum_.as<float>(), 0, nullptr};
     MS_TRY(backend_->check(table.min_distance(backend_->context(), &args), "min_distance"));

@@ -34,17 +34,18 @@ struct TwoNearest {
   float *upper, *lower, *gap;  // out
 };
 
-// What bounds of rows are held against: see ms_nearest_bounded_args.
+// What bounds of rows are held against: see ms_nearest_bounded_args. Everything by centroid is rounded so that no label stays by rounding.
 struct BoundLimits {
+  int64_t k;
   const int32_t* labels;
   const float *upper, *gap;
-  const float* still;           // by label: what gap must exceed
-  const double* moved;          // by centroid
+  const float* still;           // [k] what gap must exceed
+  const float* moved;           // [k]
   int64_t running, most_running;
   const float* runner_lower;    // [rows, most_running]
-  const float* runner_moved;    // [running], rounded up
-  const float* apart;           // [k, running]
-  double error;                 // 2 e, of the longest row
+  const float* runner_moved;    // [running]
+  const float* apart;           // [running, k]
+  float error;                  // 2 e, of the longest row
 };
 
 struct SelectionKernels {
@@ -74,6 +75,8 @@ struct SelectionKernels {
   void (*add_rises)(const float* tile, int64_t centres, bool dot, const float* best, int64_t rows_used, double grid, double* gains);
   // squares[i] = sums over columns of equal remainder modulo 8 of (x - centroids[label])^2
   void (*label_distances)(const float* x, int64_t rows, int64_t d, const double* centroids, const int32_t* labels, double* squares);
+  // The rows where the two differ; returns how many.
+  int64_t (*changed)(const int32_t* before, const int32_t* after, int64_t n, int32_t* rows);
   // sums[from] -= x, sums[to] += x, rounded by grid, for the rows and columns given; labels < 0 mean nowhere
   void (*move_rows)(const float* x, int64_t ld, const int32_t* rows, int64_t count, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums);
   // panel[p][w] = x[w][p] - mean[p], zeros for w >= rows_used; squares[w] = (|x|^2, |x - mean|^2)

@@ -102,26 +102,38 @@ static void bound_two(const TwoNearest& two, int64_t rows, uint8_t* close) {
   }
 }
 
-// Whether some runner may be nearer than the centroid of the label, `upper` away.
-MS_INLINE bool runner_near(const BoundLimits& limits, const float* lower, const float* apart, double upper) {
-  const double reach = std::sqrt(upper * upper + limits.error);
-  const float limit = at_least(reach * (1 + 1e-7)), beyond = at_least((upper + reach) * (1 + 1e-7));
-  int32_t near = 0;
-  for (int64_t q = 0; q < limits.running; ++q) near |= static_cast<int32_t>(!((lower[q] - limits.runner_moved[q] > limit) | (apart[q] > beyond)));
-  return near != 0;
+// Bit w: the label of row first + w may change, for `used` (at most kLanes) rows. The factors cover the rounding of what they multiply.
+// places: w most_running, of rows that exist.
+MS_INLINE uint32_t open_lanes(const BoundLimits& limits, int64_t first, const int32_t* labels, const int32_t* places, int64_t used) {
+  const Vec wider = set1(1 + 0x1p-21f);
+  const uint32_t all = static_cast<uint32_t>((uint64_t{1} << used) - 1);
+  const auto part = [used](const float* values) { return used == kLanes ? load(values) : load_partial(values, used); };
+  uint32_t open = ~bits(less(lookup(limits.still, limits.k, labels), part(limits.gap + first))) & all;
+  if (limits.running == 0 || open == all) return open;
+  const Vec upper = (part(limits.upper + first) + lookup(limits.moved, limits.k, labels)) * wider;
+  // The smallest normal number covers what squares below it lose.
+  const Vec reach = max(sqrt(upper * upper + set1(limits.error + 0x1p-126f)), upper) * wider, beyond = (upper + reach) * wider;
+  for (int64_t q = 0; q < limits.running; ++q) {
+    const Vec lower = lookup(limits.runner_lower + first * limits.most_running + q, kLanes * limits.most_running, places);
+    const uint32_t far = bits(less(reach, lower - set1(limits.runner_moved[q]))) | bits(less(beyond, lookup(limits.apart + q * limits.k, limits.k, labels)));
+    open |= ~far & all;
+  }
+  return open;
 }
 
 static int64_t unsettled(const BoundLimits& limits, int64_t first, int64_t last, int32_t* rows) {
   int64_t count = 0;
-  for (int64_t i = first; i < last; ++i) {
-    const int32_t label = limits.labels[i];
-    bool settled = limits.gap[i] > limits.still[label];
-    if (settled && limits.running > 0) {
-      const double upper = (static_cast<double>(limits.upper[i]) + limits.moved[label]) * (1 + 1e-9);
-      settled = !runner_near(limits, limits.runner_lower + i * limits.most_running, limits.apart + label * limits.running, upper);
-    }
-    rows[count] = static_cast<int32_t>(i);
-    count += !settled;
+  const auto append = [&](int64_t row, uint32_t open) {
+    for (; open != 0; open &= open - 1) rows[count++] = static_cast<int32_t>(row + __builtin_ctz(open));
+  };
+  int32_t labels[kLanes] = {}, places[kLanes];
+  for (int32_t w = 0; w < kLanes; ++w) places[w] = w * static_cast<int32_t>(limits.most_running);
+  int64_t i = first;
+  for (; i + kLanes <= last; i += kLanes) append(i, open_lanes(limits, i, limits.labels + i, places, kLanes));
+  if (i < last) {
+    std::copy(limits.labels + i, limits.labels + last, labels);
+    for (int64_t w = last - i; w < kLanes; ++w) places[w] = 0;
+    append(i, open_lanes(limits, i, labels, places, last - i));
   }
   return count;
 }
@@ -426,6 +438,25 @@ static void label_distances(const float* x, int64_t rows, int64_t d, const doubl
   }
 }
 
+static int64_t changed(const int32_t* before, const int32_t* after, int64_t n, int32_t* rows) {
+  constexpr int64_t kBlock = 64;
+  int64_t count = 0, i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    int32_t different = 0;
+    for (int64_t p = i; p < i + kBlock; ++p) different |= before[p] ^ after[p];
+    if (different == 0) continue;
+    for (int64_t p = i; p < i + kBlock; ++p) {
+      rows[count] = static_cast<int32_t>(p);
+      count += before[p] != after[p];
+    }
+  }
+  for (; i < n; ++i) {
+    rows[count] = static_cast<int32_t>(i);
+    count += before[i] != after[i];
+  }
+  return count;
+}
+
 static void move_rows(const float* x, int64_t ld, const int32_t* rows, int64_t count, int64_t columns, const int32_t* before, const int32_t* after, double grid, double* sums, int64_t ld_sums) {
   constexpr int64_t kAhead = 6, kLine = 16;  // rows, and floats: the rows lie in no order that the processor would see
   for (int64_t i = 0; i < count; ++i) {
@@ -486,6 +517,7 @@ static constexpr SelectionKernels kernels = {
     .merge_nearest = merge_nearest,
     .add_rises = add_rises,
     .label_distances = label_distances,
+    .changed = changed,
     .move_rows = move_rows,
     .centre_panel = centre_panel,
     .chain_squares = chain_squares,
