@@ -15,6 +15,7 @@ inline constexpr int64_t kRowsPerTask = 256;
 inline constexpr int64_t kGroupPanels = 32;  // centre panels whose tiles wait in the second-level cache for the next depth block
 
 inline constexpr int64_t kFewestPrefetchingPanels = 6;
+inline constexpr int64_t kLine = 16;  // floats of a cache line
 
 // Dot products of all centres with panels of rows of x.
 class CentreProducts {
@@ -47,10 +48,11 @@ class CentreProducts {
     });
   }
 
-  // Rows from anywhere, in place of run(): pack_centres() first, then panels from any worker. fold() as below.
-  template <typename Sink> void gathered(const float* const* rows, int64_t used, int worker, Sink& sink) {
+  // Rows from anywhere, in place of run(): pack_centres() first, then panels from any worker. fold() as below. next: rows that this worker, or another,
+  // reads next.
+  template <typename Sink> void gathered(const float* const* rows, int64_t used, const float* const* next, int64_t following, int worker, Sink& sink) {
     context_.kernels.selection.pack_rows(rows, used, d_, own_panel(worker));
-    products(own_panel(worker), {}, worker, sink);
+    products(own_panel(worker), ahead_of(next, following), worker, sink);
   }
 
   // begin(first row, rows, worker) makes a sink for each panel of rows; its fold(tile, first centre, centres) sees all centres in ascending order,
@@ -75,27 +77,31 @@ class CentreProducts {
   template <typename Sink> void multiply(int64_t row, int worker, Sink& sink) {
     float* const rows = own_panel(worker);
     kernels_.pack(rows, kernels_.columns, x_ + row * d_, d_, true, std::min(kernels_.columns, n_ - row), d_, MS_ACTIVATION_NONE);
-    Prefetch ahead;
-    // The rows of the next panel come from memory while this one is multiplied, a few cache lines per tile.
-    if (centre_panels_ >= kFewestPrefetchingPanels) {
-      ahead.next = reinterpret_cast<const char*>(x_ + (row + kernels_.columns) * d_);
-      ahead.bytes = std::min(kernels_.columns, std::max<int64_t>(0, n_ - row - kernels_.columns)) * d_ * 4;
-      ahead.share = (ahead.bytes / (centre_panels_ * blocks_of(d_, depth_block_)) + 127) / 64 * 64;
-    }
-    products(rows, ahead, worker, sink);
+    const float* next[kMostColumns];
+    const int64_t following = std::clamp<int64_t>(n_ - row - kernels_.columns, 0, kernels_.columns);
+    for (int64_t w = 0; w < following; ++w) next[w] = x_ + (row + kernels_.columns + w) * d_;
+    products(rows, ahead_of(next, following), worker, sink);
   }
 
+  // Rows that come from memory while a panel is multiplied, a few cache lines per tile.
   struct Prefetch {
-    const char* next = nullptr;
-    int64_t bytes = 0, share = 0;
+    const float* const* rows = nullptr;
+    int64_t lines = 0, share = 0;  // of all rows, and for each tile
   };
+  Prefetch ahead_of(const float* const* rows, int64_t count) const {
+    if (centre_panels_ < kFewestPrefetchingPanels || d_ == 0) return {};
+    const int64_t lines = count * row_lines();
+    return {rows, lines, blocks_of(lines, centre_panels_ * blocks_of(d_, depth_block_)) + 1};
+  }
+  int64_t row_lines() const { return blocks_of(d_, kLine); }
 
   float* own_panel(int worker) const { return reinterpret_cast<float*>(scratch_ + workers_at_ + static_cast<size_t>(worker) * worker_bytes_); }
 
   template <typename Sink> void products(const float* rows, const Prefetch& ahead, int worker, Sink& sink) {
     float* const tiles = reinterpret_cast<float*>(reinterpret_cast<std::byte*>(own_panel(worker)) + tiles_at_);
     const int64_t tile_elements = kernels_.rows * kernels_.columns;
-    int64_t fetched = 0;
+    const int64_t lines = row_lines();
+    int64_t fetched = 0, row = 0, line = 0;
     for (int64_t group = 0; group < centre_panels_; group += group_panels_) {
       const int64_t end = std::min(centre_panels_, group + group_panels_);
       int64_t p = 0;
@@ -104,7 +110,10 @@ class CentreProducts {
         for (int64_t panel = group; panel < end; ++panel) {
           const int64_t first = panel * kernels_.rows, used = std::min(kernels_.rows, k_ - first);
           float* const tile = tiles + (panel - group) * tile_elements;
-          for (const int64_t stop = std::min(ahead.bytes, fetched + ahead.share); fetched < stop; fetched += 64) __builtin_prefetch(ahead.next + fetched, 0, 2);
+          for (const int64_t stop = std::min(ahead.lines, fetched + ahead.share); fetched < stop; ++fetched) {
+            __builtin_prefetch(ahead.rows[row] + line * kLine, 0, 2);
+            if (++line == lines) line = 0, ++row;
+          }
           kernels_.tile_exact(depth, packed(panel) + p * kernels_.rows, rows + p * kernels_.columns, kernels_.columns, tile, p > 0, used);
           if (p + depth == d_) sink.fold(tile, first, used);
         }

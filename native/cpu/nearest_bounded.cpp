@@ -17,7 +17,8 @@ namespace {
 
 using namespace cpu;
 
-constexpr int64_t kBoundedRows = 1024;  // of a task: rows that the bounds leave are gathered within it
+constexpr int64_t kBoundedRows = 256;  // of a task that looks at bounds
+constexpr int64_t kGatheredRows = 1024;  // of one that also compares what they leave
 constexpr double kLongest = 4e18;       // fp32 products of longer rows and centroids could overflow
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -26,13 +27,13 @@ class Bounded {
   Bounded(Context& context, const ms_nearest_bounded_args& args)
       : context_(context), gemm_(context.kernels.gemm), selection_(context.kernels.selection), args_(args), products_(context, args.x, args.n, args.centres, args.k, args.d),
         bounds_(selection_, args, &products_.plan()), filter_(context, args, bounds_, &products_.plan()),
-        active_at_(products_.plan().add<int32_t>(kBoundedRows * context.pool.threads())) {}
+        tasks_(blocks_of(args.n, kBoundedRows)), open_at_(products_.plan().add<int32_t>(args.n)), counts_at_(products_.plan().add<int64_t>(tasks_)) {}
 
   bool run() {
     if (!products_.reserve()) return false;
     bounds_.place(products_.scratch());
     if (args_.c_length > kLongest || args_.x_length > kLongest) {
-      run_tasks(context_, blocks_of(args_.n, kBoundedRows), args_.n * args_.k * args_.d, [&](int64_t task, int) {
+      run_tasks(context_, tasks_, args_.n * args_.k * args_.d, [&](int64_t task, int) {
         for (int64_t row = task * kBoundedRows; row < std::min(args_.n, (task + 1) * kBoundedRows); ++row) bounds_.compare_all(row);
       });
       full_ += args_.n * args_.k;
@@ -40,10 +41,8 @@ class Bounded {
       products_.run([&](int64_t row, int64_t used, int) { return Sink(*this, row, used, nullptr); });
       full_ += args_.n * args_.k;
     } else {
-      products_.pack_centres();
-      filter_.place(products_.scratch());
-      run_tasks(context_, blocks_of(args_.n, kBoundedRows), args_.n * std::max<int64_t>(args_.k, 64),
-                [&](int64_t task, int worker) { rows(task * kBoundedRows, std::min(args_.n, (task + 1) * kBoundedRows), worker); });
+      if (args_.known != 0 && bounds_.near() == 0) find_and_compare();
+      else compare_open(args_.known != 0 ? find_open() : all_open());
     }
     args_.evaluated[0] += filtered_.load();
     args_.evaluated[1] += survivors_.load();
@@ -104,34 +103,76 @@ class Bounded {
     alignas(64) int32_t label[kMostEntries * kMostColumns];
   };
 
-  void rows(int64_t first, int64_t last, int worker) {
-    auto* const active = reinterpret_cast<int32_t*>(products_.scratch() + active_at_) + worker * kBoundedRows;
-    int64_t count = 0, distances = 0, survivors = 0;
-    if (args_.known != 0) {
-      const int64_t open = bounds_.open_rows(first, last, active);
-      if (bounds_.near() == 0) count = open;
-      for (int64_t i = 0; bounds_.near() > 0 && i < open; ++i) {
-        if (i + 1 < open) bounds_.prefetch(active[i + 1]);
-        if (!bounds_.settled(active[i], distances)) active[count++] = active[i];
-      }
-    } else {
-      for (int64_t row = first; row < last; ++row) active[count++] = static_cast<int32_t>(row);
+  int32_t* open() const { return reinterpret_cast<int32_t*>(products_.scratch() + open_at_); }
+
+  // Lists the rows of [first, last) that have to be compared with all centroids; returns how many.
+  int64_t find(int64_t first, int64_t last, int32_t* rows) {
+    const int64_t count = bounds_.open_rows(first, last, rows);
+    if (bounds_.near() == 0) return count;
+    int64_t left = 0, distances = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      if (i + 1 < count) bounds_.prefetch(rows[i + 1]);
+      if (!bounds_.settled(rows[i], distances)) rows[left++] = rows[i];
     }
-    for (int64_t at = 0; at < count; at += gemm_.columns) {
-      const int64_t used = std::min(gemm_.columns, count - at);
-      if (args_.r > 0) {
-        survivors += filter_.panel(active + at, used, worker);
-      } else {
-        const float* x[kMostColumns];
-        for (int64_t w = 0; w < used; ++w) x[w] = args_.x + static_cast<int64_t>(active[at + w]) * args_.d;
-        Sink sink(*this, 0, used, active + at);
-        products_.gathered(x, used, worker, sink);
-        sink.end();
-      }
-    }
-    (args_.r > 0 ? filtered_ : full_).fetch_add(count * args_.k, std::memory_order_relaxed);
-    survivors_.fetch_add(survivors, std::memory_order_relaxed);
     kept_distances_.fetch_add(distances, std::memory_order_relaxed);
+    return left;
+  }
+
+  // The panel of rows that starts at `at`, of `count` rows.
+  void compare(const int32_t* all_rows, int64_t at, int64_t count, int worker) {
+    const int64_t used = std::min(gemm_.columns, count - at), following = std::min(gemm_.columns, count - at - used);
+    const int32_t* const rows = all_rows + at;
+    if (args_.r > 0) {
+      survivors_.fetch_add(filter_.panel(rows, used, worker), std::memory_order_relaxed);
+      filtered_.fetch_add(used * args_.k, std::memory_order_relaxed);
+      return;
+    }
+    const float *x[kMostColumns], *next[kMostColumns];
+    for (int64_t w = 0; w < used; ++w) x[w] = args_.x + rows[w] * args_.d;
+    for (int64_t w = 0; w < following; ++w) next[w] = args_.x + rows[used + w] * args_.d;
+    Sink sink(*this, 0, used, rows);
+    products_.gathered(x, used, next, following, worker, sink);
+    sink.end();
+    full_.fetch_add(used * args_.k, std::memory_order_relaxed);
+  }
+
+  // Passes of a fraction of a millisecond: the threads meet once.
+  void find_and_compare() {
+    products_.pack_centres();
+    filter_.place(products_.scratch());
+    run_tasks(context_, blocks_of(args_.n, kGatheredRows), args_.n * 64, [&](int64_t task, int worker) {
+      const int64_t first = task * kGatheredRows;
+      int32_t* const rows = open() + first;
+      const int64_t count = find(first, std::min(args_.n, first + kGatheredRows), rows);
+      for (int64_t at = 0; at < count; at += gemm_.columns) compare(rows, at, count, worker);
+    });
+  }
+
+  int64_t all_open() {
+    for (int64_t row = 0; row < args_.n; ++row) open()[row] = static_cast<int32_t>(row);
+    return args_.n;
+  }
+
+  int64_t find_open() {
+    auto* const counts = reinterpret_cast<int64_t*>(products_.scratch() + counts_at_);
+    run_tasks(context_, tasks_, args_.n * 64, [&](int64_t task, int) {
+      const int64_t first = task * kBoundedRows;
+      counts[task] = find(first, std::min(args_.n, first + kBoundedRows), open() + first);
+    });
+    int64_t count = 0;
+    for (int64_t task = 0; task < tasks_; ++task) {
+      const int32_t* const rows = open() + task * kBoundedRows;
+      std::copy(rows, rows + counts[task], open() + count);
+      count += counts[task];
+    }
+    return count;
+  }
+
+  void compare_open(int64_t count) {
+    if (count == 0) return;
+    products_.pack_centres();
+    filter_.place(products_.scratch());
+    run_tasks(context_, blocks_of(count, gemm_.columns), count * args_.k * args_.d, [&](int64_t panel, int worker) { compare(open(), panel * gemm_.columns, count, worker); });
   }
 
   Context& context_;
@@ -141,7 +182,8 @@ class Bounded {
   CentreProducts products_;
   RowBounds bounds_;
   HeadFilter filter_;
-  const size_t active_at_;
+  const int64_t tasks_;
+  const size_t open_at_, counts_at_;  // of rows that the bounds leave, by task, then all together
   std::atomic<int64_t> filtered_{0}, survivors_{0}, kept_distances_{0}, full_{0};
 };
 

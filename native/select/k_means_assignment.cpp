@@ -23,10 +23,11 @@ constexpr double kWorthwhile = 0.85, kFilterWorthwhile = 0.5;  // of the cost wi
 constexpr double kHeadCost = 3, kHeadPasses = 4;  // multiply-adds of a row's head count that much; passes in which heads must pay for themselves
 // Bounds are left where they will spare this share of the rows in the next pass, about what leaving them costs: of a row with kept centroids, with none.
 constexpr double kSparedNear = 0.3, kSparedTwo = 0.15;
-constexpr double kFirstShrinkage = 0.5, kLeastShrinkage = 0.3;
+constexpr double kLeastShrinkage = 0.3;
 constexpr int64_t kTrialRows = 512;  // of the filter
+constexpr int64_t kEarlyPasses = 3;  // each of which shows whether bounds are worth leaving
 constexpr int64_t kFilterPatience = 2, kBoundsPatience = 1, kMostPatience = 32;  // passes between two attempts
-constexpr int64_t kMostNear = 8, kFewestRunners = 2, kMostRunners = 16;
+constexpr int64_t kMostNear = 4, kFewestRunners = 2, kMostRunners = 64;
 // Multiply-adds of a row in a pass: fewer than the first cost less than looking at its bounds, fewer than the second less than looking at
 // the centroids that a row keeps apart.
 constexpr int64_t kLeastWork = 96, kLeastNearWork = 1024;
@@ -228,7 +229,7 @@ Status KMeansAssignment::place_runners(double spread) {
   for (size_t j = 0; j < k; ++j) {
     if (!runs_[j]) farthest = std::max(farthest, steps_[j]);
   }
-  shrinkage_ = all_step_ > 0 ? std::clamp(farthest / all_step_, kLeastShrinkage, 1.0) : kFirstShrinkage;
+  shrinkage_ = all_step_ > 0 ? std::clamp(farthest / all_step_, kLeastShrinkage, 1.0) : 1;
   all_step_ = farthest;
   all_moved_ += farthest;
   stretch_ = 2 * farthest;
@@ -413,7 +414,7 @@ void KMeansAssignment::decide_bounds(int64_t rows, bool known, const int64_t* co
   bounds_ = filter_ = false;
   next_bounds_ = pass_ + patience_;
   next_filter_ = std::max(next_filter_, next_bounds_);
-  patience_ = std::min(2 * patience_, kMostPatience);
+  if (pass_ >= kEarlyPasses) patience_ = std::min(2 * patience_, kMostPatience);
 }
 
 // The share of the first rows that the bounds they were just given will spare comparing with all centroids, if centroids go on slowing down as they do.
