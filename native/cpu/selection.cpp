@@ -83,9 +83,7 @@ struct EachDistanceSink {
   void fold(float* tile, int64_t first, int64_t centres) {
     kernels.distances(tile, centres, args.c + first * args.d, args.c_norms + first, panel);
     for (int64_t j = 0; j < centres; ++j) {
-      const float* const m = args.m + row;
-      float* const out = args.trial + (first + j) * args.ld_trial + row;
-      for (int64_t w = 0; w < used; ++w) out[w] = tile[j * width + w] < m[w] ? tile[j * width + w] : m[w];
+      std::copy_n(tile + j * width, used, args.squares + (first + j) * args.ld_squares + row);
     }
   }
   void end() const {}
@@ -145,7 +143,7 @@ int32_t cpu_min_distance(ms_context* handle, const ms_min_distance_args* args) {
 
 int32_t cpu_each_distance(ms_context* handle, const ms_each_distance_args* args) {
   Context& context = context_of(handle);
-  MS_EXPECT(context, args->n >= 0 && args->centres >= 0 && args->centres <= INT32_MAX && args->d >= 0 && args->ld_trial >= args->n);
+  MS_EXPECT(context, args->n >= 0 && args->centres >= 0 && args->centres <= INT32_MAX && args->d >= 0 && args->ld_squares >= args->n);
   CentreProducts products(context, args->x, args->n, args->c, args->centres, args->d);
   if (!products.reserve()) return context.fail(MS_OUT_OF_MEMORY, "no room for packed centres");
   products.run([&](int64_t row, int64_t used, int) { return EachDistanceSink(*args, context.kernels.selection, context.kernels.gemm.columns, row, used); });

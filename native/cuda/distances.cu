@@ -122,8 +122,7 @@ __global__ void __launch_bounds__(kTileThreads) each_distance_kernel(ms_each_dis
   for_each_sum(dots, [&](int tile_row, int tile_column, float dot, int) {
     const int64_t centre = c + tile_row, row = first + tile_column;
     if (row >= a.n || centre >= a.centres) return;
-    const float r = squared_distance(dot, a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d);
-    a.trial[centre * a.ld_trial + row] = r < a.m[row] ? r : a.m[row];
+    a.squares[centre * a.ld_squares + row] = squared_distance(dot, a.x + row * a.d, 1, a.x_norms[row], a.c + centre * a.d, 1, a.c_norms[centre], a.d);
   });
 }
 

@@ -11,8 +11,7 @@ namespace mendset {
 int32_t plain_each_distance(ms_context*, const ms_each_distance_args* a) {
   for (int64_t j = 0; j < a->centres; ++j) {
     for (int64_t i = 0; i < a->n; ++i) {
-      const float r = canonical_squared_distance(a->x + i * a->d, a->x_norms[i], a->c + j * a->d, a->c_norms[j], a->d);
-      a->trial[j * a->ld_trial + i] = r < a->m[i] ? r : a->m[i];
+      a->squares[j * a->ld_squares + i] = canonical_squared_distance(a->x + i * a->d, a->x_norms[i], a->c + j * a->d, a->c_norms[j], a->d);
     }
   }
   return MS_OK;

@@ -80,14 +80,15 @@ Status KMeans::step(Deadline deadline) {
 
 // In rows visited; a restart that ends early jumps to its end.
 Progress KMeans::progress() const {
-  // k-means|| applies about 2 k candidates in each of its rounds.
-  const int64_t start = given_ != nullptr ? 0 : options_.start == KMeansStart::greedy ? options_.k : kParallelRounds + 1;
-  const double passes_per_restart = static_cast<double>(start + options_.max_iterations + 1);
+  // Greedy k-means++ goes before all restarts; k-means|| applies about 2 k candidates in each of its rounds.
+  const bool greedy = given_ == nullptr && options_.start == KMeansStart::greedy;
+  const double before = greedy ? static_cast<double>(options_.k * ((options_.restarts - 1) / together_ + 1)) : 0;
+  const double passes_per_restart = static_cast<double>((given_ == nullptr && !greedy ? kParallelRounds + 1 : 0) + options_.max_iterations + 1);
   const double n = static_cast<double>(x_.n());
-  const double total = n * (static_cast<double>(options_.restarts) * passes_per_restart + 2);
+  const double total = n * (before + static_cast<double>(options_.restarts) * passes_per_restart + 2);
   if (phase_ == Phase::finished) return {total, total, true};
-  const double done = n * static_cast<double>(restart_) * passes_per_restart + static_cast<double>(rows_done_);
-  return {std::min(done, total - 1), total, false};
+  const double started = greedy && static_cast<int64_t>(seeds_.size()) == options_.restarts ? n * (before + static_cast<double>(restart_) * passes_per_restart) : n * static_cast<double>(restart_) * passes_per_restart;
+  return {std::min(started + static_cast<double>(rows_done_), total - 1), total, false};
 }
 
 Status KMeans::advance() {
@@ -178,12 +179,19 @@ Status KMeans::begin_restart() {
     if (options_.spherical) scale_centroids();
     return begin_lloyd();
   }
+  if (options_.start == KMeansStart::greedy) {
+    if (seeds_.empty()) return begin_greedy();
+    for (int64_t seed : seeds_[static_cast<size_t>(restart_)]) {
+      const float* x = x_.host().row(seed);
+      run_.centroids.insert(run_.centroids.end(), x, x + x_.d());
+    }
+    return begin_lloyd();
+  }
   stream_ = RandomStream(options_.seed, static_cast<uint32_t>(StreamId::k_means), static_cast<uint32_t>(restart_));
-  seeds_.clear();
   candidates_.assign(1, static_cast<int64_t>(stream_.below(static_cast<uint32_t>(x_.n()))));
   const std::vector<float> unreached(static_cast<size_t>(x_.n()), kInfinity);
   MS_TRY(minimum_.upload(unreached.data(), bytes_of(x_.n(), sizeof(float))));
-  return options_.start == KMeansStart::greedy ? begin_greedy() : begin_parallel();
+  return begin_parallel();
 }
 
 Status KMeans::begin_lloyd() {

@@ -74,6 +74,13 @@ class KMeans final : public Task {
     KMeansStop stop = KMeansStop::labels_stable;
   };
 
+  // Greedy k-means++ of one restart.
+  struct Start {
+    RandomStream stream;
+    std::vector<int64_t> seeds;
+    std::vector<float> minimum;  // [n] squared distance to the nearest of them
+  };
+
   KMeans() = default;
   Status allocate();
   Status advance();
@@ -86,7 +93,7 @@ class KMeans final : public Task {
   Status begin_greedy();
   Status gather_candidates();
   Status advance_seed();
-  Status choose_seed();
+  Status choose_seeds();
   // k-means||
   Status begin_parallel();
   Status advance_sample();
@@ -126,17 +133,19 @@ class KMeans final : public Task {
   Buffer sums_, counts_;  // of the labels of the last pass
   std::unique_ptr<KMeansAssignment> assignment_;
 
-  Buffer minimum_;                                    // start: squared distance to the nearest centre, [n]
-  Buffer trial_;                                      // the same with one candidate added, [candidates, n]
+  Buffer trial_;                                      // k-means++: squared distances to the candidates, [candidates, n]
+  Buffer minimum_;                                    // k-means||: squared distance to the nearest candidate, [n]
   Buffer candidate_index_, candidate_x_, candidate_norms_;  // gathered candidates
   Buffer nearest_;                                    // k-means||: [n] number of the nearest candidate
   Buffer weighed_x_, weighed_norms_, weighed_minimum_;  // all its candidates
   std::vector<double> weights_;
 
   RandomStream stream_{0, 5};
-  int64_t trials_ = 1;  // candidates per centre
+  int64_t trials_ = 1, together_ = 1;  // candidates per centre; restarts that start side by side
   int64_t round_ = 0, applied_ = 0;
-  std::vector<int64_t> candidates_, seeds_;
+  std::vector<int64_t> candidates_;
+  std::vector<Start> starts_;
+  std::vector<std::vector<int64_t>> seeds_;  // by restart, k-means++ alone
   std::vector<double> block_sums_;  // of the squares of every candidate
   std::vector<float> host_;         // what a device's numbers are copied to
   std::vector<int32_t> host_labels_;

@@ -45,19 +45,21 @@ Status KMeans::allocate_start() {
   const int64_t n = x_.n(), d = x_.d();
   const bool greedy = options_.start == KMeansStart::greedy;
   trials_ = greedy ? 2 + static_cast<int64_t>(std::floor(std::log(static_cast<double>(options_.k)))) : kBlock;
-  MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &minimum_));
-  if (greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n * trials_, sizeof(float)), &trial_));
+  // Restarts whose rows are read once for all of them: as many as a third of the rows' bytes holds the squares of.
+  together_ = greedy ? std::clamp<int64_t>(d / (3 * trials_), 1, options_.restarts) : 1;
+  if (greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n * together_ * trials_, sizeof(float)), &trial_));
+  if (!greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &minimum_));
   if (!greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(int32_t)), &nearest_));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(trials_, sizeof(int32_t)), &candidate_index_));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(trials_ * d, sizeof(float)), &candidate_x_));
-  MS_TRY(Buffer::allocate(backend_, bytes_of(trials_, sizeof(float)), &candidate_norms_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(together_ * trials_, sizeof(int32_t)), &candidate_index_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(together_ * trials_ * d, sizeof(float)), &candidate_x_));
+  MS_TRY(Buffer::allocate(backend_, bytes_of(together_ * trials_, sizeof(float)), &candidate_norms_));
   return {};
 }
 
 // Rows candidates_[applied_ ...], as many as fit.
 Status KMeans::gather_candidates() {
   std::vector<int32_t> rows;
-  for (size_t i = static_cast<size_t>(applied_); i < candidates_.size() && static_cast<int64_t>(rows.size()) < trials_; ++i) rows.push_back(static_cast<int32_t>(candidates_[i]));
+  for (size_t i = static_cast<size_t>(applied_); i < candidates_.size() && static_cast<int64_t>(rows.size()) < together_ * trials_; ++i) rows.push_back(static_cast<int32_t>(candidates_[i]));
   const int64_t count = static_cast<int64_t>(rows.size());
   MS_TRY(candidate_index_.upload(rows.data(), rows.size() * sizeof(int32_t)));
   const ms_gather_rows_args features{count, x_.d(), candidate_index_.as<int32_t>(), x_.device_row(0), candidate_x_.as<float>()};
@@ -66,68 +68,80 @@ Status KMeans::gather_candidates() {
   return backend_->check(backend_->table().gather_rows(backend_->context(), &norms), "gather_rows");
 }
 
+// Of the next restarts, side by side.
 Status KMeans::begin_greedy() {
+  const int64_t n = x_.n(), done = static_cast<int64_t>(seeds_.size());
+  starts_.clear();
+  candidates_.clear();
+  for (int64_t restart = done; restart < std::min(done + together_, options_.restarts); ++restart) {
+    starts_.push_back({RandomStream(options_.seed, static_cast<uint32_t>(StreamId::k_means), static_cast<uint32_t>(restart)), {}, std::vector<float>(static_cast<size_t>(n), std::numeric_limits<float>::infinity())});
+    candidates_.push_back(static_cast<int64_t>(starts_.back().stream.below(static_cast<uint32_t>(n))));
+  }
   applied_ = 0;
+  row_ = 0;
   phase_ = Phase::seed;
   return gather_candidates();
 }
 
 // One chunk of rows against every candidate, so that the rows are read from memory once.
 Status KMeans::advance_seed() {
-  const int64_t n = x_.n(), d = x_.d(), count = static_cast<int64_t>(candidates_.size());
-  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * trials_, int64_t{1} << 27));
+  const int64_t n = x_.n(), d = x_.d(), count = static_cast<int64_t>(candidates_.size()), each = count / static_cast<int64_t>(starts_.size());
+  const int64_t last = std::min(n, row_ + x_.chunk_rows(d * together_ * trials_, int64_t{1} << 27));
   const int64_t rows = last - row_;
-  const ms_each_distance_args args{rows, d, count, x_.device_row(row_), x_norms_.as<float>() + row_, candidate_x_.as<float>(), candidate_norms_.as<float>(),
-                                   minimum_.as<float>() + row_, trial_.as<float>() + row_, n};
+  const ms_each_distance_args args{rows, d, count, x_.device_row(row_), x_norms_.as<float>() + row_, candidate_x_.as<float>(), candidate_norms_.as<float>(), trial_.as<float>() + row_, n};
   MS_TRY(backend_->check(backend_->table().each_distance(backend_->context(), &args), "each_distance"));
   const int64_t blocks = (n - 1) / kSumRows + 1;
-  block_sums_.resize(static_cast<size_t>(trials_ * blocks));
+  block_sums_.resize(static_cast<size_t>(count * blocks));
   for (int64_t t = 0; t < count; ++t) {
+    const float* const minimum = starts_[static_cast<size_t>(t / each)].minimum.data() + row_;
     const float* squares;
     MS_TRY(trial_.view(t * n + row_, rows, &host_, &squares));
     for (int64_t i = 0; i < rows; i += kSumRows)
-      block_sums_[static_cast<size_t>(t * blocks + (row_ + i) / kSumRows)] = algebra_.sum(squares + i, std::min(kSumRows, rows - i));
+      block_sums_[static_cast<size_t>(t * blocks + (row_ + i) / kSumRows)] = algebra_.sum_of_least(squares + i, minimum + i, std::min(kSumRows, rows - i));
   }
   row_ = last;
   rows_done_ += rows;
-  return row_ < n ? Status() : choose_seed();
+  return row_ < n ? Status() : choose_seeds();
 }
 
-// Keeps the candidate of least potential (ties: drawn first) and draws the next ones with probability ~ squared distance.
-Status KMeans::choose_seed() {
-  const int64_t n = x_.n(), blocks = (n - 1) / kSumRows + 1;
-  double least = 0;
-  int64_t chosen = -1;
-  std::vector<double> prefix(static_cast<size_t>(blocks)), chosen_prefix;
-  for (int64_t t = 0; t < static_cast<int64_t>(candidates_.size()); ++t) {
-    std::partial_sum(block_sums_.begin() + t * blocks, block_sums_.begin() + (t + 1) * blocks, prefix.begin());
-    if (chosen >= 0 && !(prefix.back() < least)) continue;
-    least = prefix.back();
-    chosen = t;
-    chosen_prefix = prefix;
-  }
-  seeds_.push_back(candidates_[static_cast<size_t>(chosen)]);
-  MS_TRY(backend_->check(backend_->table().copy(backend_->context(), minimum_.data(), trial_.as<float>() + chosen * n, bytes_of(n, sizeof(float))), "copy"));
-  row_ = 0;
-
-  if (static_cast<int64_t>(seeds_.size()) == options_.k) {
-    run_.centroids.clear();
-    for (int64_t seed : seeds_) {
-      const float* x = x_.host().row(seed);
-      run_.centroids.insert(run_.centroids.end(), x, x + x_.d());
+// Every restart keeps its candidate of least potential (ties: drawn first) and draws the next ones with probability ~ squared distance.
+Status KMeans::choose_seeds() {
+  const int64_t n = x_.n(), blocks = (n - 1) / kSumRows + 1, each = static_cast<int64_t>(candidates_.size() / starts_.size());
+  std::vector<int64_t> next;
+  std::vector<double> prefix(static_cast<size_t>(blocks)), least_prefix;
+  for (size_t s = 0; s < starts_.size(); ++s) {
+    Start& start = starts_[s];
+    const int64_t first = static_cast<int64_t>(s) * each;
+    int64_t chosen = -1;
+    for (int64_t t = first; t < first + each; ++t) {
+      std::partial_sum(block_sums_.begin() + t * blocks, block_sums_.begin() + (t + 1) * blocks, prefix.begin());
+      if (chosen >= 0 && !(prefix.back() < least_prefix.back())) continue;
+      chosen = t;
+      least_prefix = prefix;
     }
-    return begin_lloyd();
+    start.seeds.push_back(candidates_[static_cast<size_t>(chosen)]);
+    if (static_cast<int64_t>(start.seeds.size()) == options_.k) continue;
+    const float* squares;
+    MS_TRY(trial_.view(chosen * n, n, &host_, &squares));
+    for (size_t i = 0; i < start.minimum.size(); ++i) start.minimum[i] = std::min(start.minimum[i], squares[i]);
+    const double total = least_prefix.back();
+    for (int64_t t = 0; t < trials_; ++t) {
+      // Not positive: every row coincides with a centre already.
+      next.push_back(total > 0 ? draw_row(start.minimum.data(), n, least_prefix, total, start.stream.uniform()) : static_cast<int64_t>(start.stream.below(static_cast<uint32_t>(n))));
+    }
   }
-
-  const float* squares;
-  MS_TRY(minimum_.view(0, n, &host_, &squares));
-  candidates_.clear();
-  for (int64_t t = 0; t < trials_; ++t) {
-    // Not positive: every row coincides with a centre already.
-    candidates_.push_back(least > 0 ? draw_row(squares, n, chosen_prefix, least, stream_.uniform()) : static_cast<int64_t>(stream_.below(static_cast<uint32_t>(n))));
+  row_ = applied_ = 0;
+  if (!next.empty()) {
+    candidates_ = std::move(next);
+    return gather_candidates();
   }
-  applied_ = 0;
-  return gather_candidates();
+  for (Start& start : starts_) seeds_.push_back(std::move(start.seeds));
+  if (static_cast<int64_t>(seeds_.size()) < options_.restarts) return begin_greedy();
+  starts_ = {};
+  block_sums_ = {};
+  host_ = {};
+  trial_.reset();
+  return begin_restart();
 }
 
 Status KMeans::begin_parallel() {

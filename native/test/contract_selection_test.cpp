@@ -218,12 +218,12 @@ void statistics(int64_t n, int64_t d, int64_t r) {
 
 void each_distance(int64_t n, int64_t centres, int64_t d, bool ties) {
   const std::vector<float> points = ties ? grid_values(n * d, 1) : normal_values(n * d, 1), chosen = ties ? grid_values(centres * d, 2) : normal_values(centres * d, 2);
-  const Guarded<float> x(points), x_norms(norms_of(points, d)), c(chosen), c_norms(norms_of(chosen, d)), m(n, static_cast<float>(d));
+  const Guarded<float> x(points), x_norms(norms_of(points, d)), c(chosen), c_norms(norms_of(chosen, d));
   contract(label("each_distance", n, centres, d), kEqual, [&](const ms_backend& table, ms_context* context, Outputs& outputs) {
-    Guarded<float> trial(centres * (n + 3), 0.0f);
-    const ms_each_distance_args args{n, d, centres, x.data(), x_norms.data(), c.data(), c_norms.data(), m.data(), trial.data(), n + 3};
+    Guarded<float> squares(centres * (n + 3), 0.0f);
+    const ms_each_distance_args args{n, d, centres, x.data(), x_norms.data(), c.data(), c_norms.data(), squares.data(), n + 3};
     outputs.result(table.each_distance(context, &args));
-    outputs.add("trial", trial);
+    outputs.add("squares", squares);
   });
 }
 

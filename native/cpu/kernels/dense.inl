@@ -49,6 +49,16 @@ static double sum(const float* x, int64_t n) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+static double sum_of_least(const float* x, const float* y, int64_t n) {
+  double sums[8] = {};
+  int64_t p = 0;
+  for (; p + 8 <= n; p += 8) {
+    for (int q = 0; q < 8; ++q) sums[q] += static_cast<double>(x[p + q] < y[p + q] ? x[p + q] : y[p + q]);
+  }
+  for (int q = 0; p + q < n; ++q) sums[q] += static_cast<double>(x[p + q] < y[p + q] ? x[p + q] : y[p + q]);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
+
 static void subtract(double share, const double* from, double* to, int64_t n) {
   for (int64_t p = 0; p < n; ++p) to[p] -= share * from[p];
 }
@@ -131,6 +141,7 @@ static void count_below(const double* diagonal, const double* squares, int64_t n
 static constexpr DenseKernels dense_kernels = {
     .dot = dense::dot,
     .sum = dense::sum,
+    .sum_of_least = dense::sum_of_least,
     .subtract = dense::subtract,
     .update_and_multiply = dense::update_and_multiply,
     .count_below = dense::count_below,

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define MS_BACKEND_ABI 9
+#define MS_BACKEND_ABI 10
 
 // Result of every call. Details of the last failure of a context: `last_error`.
 enum {
@@ -459,16 +459,15 @@ typedef struct {
   double* mean;
 } ms_column_means_args;
 
-// trial[j, i] = min(m[i], r(i, c_j)) with the squared distance of min_distance: what m would become with each centre alone.
+// squares[j, i] = r(i, c_j), the squared distance of min_distance.
 typedef struct {
   int64_t n, d, centres;
   const float* x;
   const float* x_norms;  // [n]
   const float* c;        // [centres, d]
   const float* c_norms;  // [centres]
-  const float* m;        // [n]
-  float* trial;          // centre j at trial + j * ld_trial
-  int64_t ld_trial;
+  float* squares;        // those to centre j at squares + j * ld_squares
+  int64_t ld_squares;
 } ms_each_distance_args;
 
 // Rows x[index[i]] in the backend's own order, for pick_farthest. Room for (n + 63) / 64 * 64 rows.
