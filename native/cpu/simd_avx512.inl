@@ -49,8 +49,9 @@ MS_INLINE IVec iselect(Mask m, IVec yes, IVec no) { return {_mm512_mask_blend_ep
 // table[index] lane by lane; the table has `size` numbers.
 MS_INLINE Vec lookup(const float* table, int64_t size, const int32_t* index) {
   const __m512i places = _mm512_loadu_si512(index);
-  if (size > kLanes) return {_mm512_i32gather_ps(places, table, 4)};
-  return {_mm512_permutexvar_ps(places, _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << size) - 1), table))};
+  if (size > 2 * kLanes) return {_mm512_i32gather_ps(places, table, 4)};
+  if (size <= kLanes) return {_mm512_permutexvar_ps(places, load_partial(table, size).v)};
+  return {_mm512_permutex2var_ps(_mm512_loadu_ps(table), places, load_partial(table + kLanes, size - kLanes).v)};
 }
 
 MS_INLINE float reduce_add(Vec a) {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "backend/host_algebra.h"
+
 namespace mendset {
 
 Status InputMatrix::describe(MatrixView view) {
@@ -73,10 +75,8 @@ Status row_norms(const std::shared_ptr<Backend>& backend, const InputMatrix& x, 
 }
 
 Status check_finite(const MatrixView& view, int64_t first, int64_t last, float* largest) {
-  // Magnitudes are ordered as their bits are: one vectorisable pass of integers, the exact place only when it fails.
-  int32_t most = 0;
-  const float* const numbers = view.row(first);
-  for (int64_t i = 0, count = (last - first) * view.d; i < count; ++i) most = std::max(most, std::bit_cast<int32_t>(numbers[i]) & 0x7fffffff);
+  // One fast pass; the exact place only when it fails.
+  const int32_t most = host_algebra().largest_bits(view.row(first), (last - first) * view.d);
   if (most < 0x7f800000) {
     if (largest != nullptr) *largest = std::max(*largest, std::bit_cast<float>(most));
     return {};

@@ -10,6 +10,8 @@ struct DenseKernels {
   double (*dot)(const double* a, const double* b, int64_t n);
   double (*sum)(const float* x, int64_t n);
   double (*sum_of_least)(const float* x, const float* y, int64_t n);  // of min(x, y), in the order of `sum`
+  // The largest |x| as the bits of a float, which are ordered as magnitudes are: at least those of infinity where a number is not finite.
+  int32_t (*largest_bits)(const float* x, int64_t n);
   void (*subtract)(double share, const double* from, double* to, int64_t n);  // to -= share from
   // The block of a [size, size] that begins at row and column `first`: a -= v w^T + w v^T, then products[i] = row i . u over that block. v, w, u and
   // products are indexed as rows of a are; v, w and u are 0 from the multiple of 8 at or below `first` up to it.

@@ -59,6 +59,29 @@ static double sum_of_least(const float* x, const float* y, int64_t n) {
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+static int32_t largest_bits(const float* x, int64_t n) {
+  constexpr int kLanesAtOnce = 64;  // whole registers, several of them
+  int32_t most[kLanesAtOnce] = {};
+  int64_t i = 0;
+  for (; i + kLanesAtOnce <= n; i += kLanesAtOnce) {
+    for (int q = 0; q < kLanesAtOnce; ++q) {
+      int32_t bits;
+      std::memcpy(&bits, x + i + q, sizeof bits);
+      bits &= 0x7fffffff;
+      most[q] = bits > most[q] ? bits : most[q];
+    }
+  }
+  int32_t all = 0;
+  for (int q = 0; q < kLanesAtOnce; ++q) all = most[q] > all ? most[q] : all;
+  for (; i < n; ++i) {
+    int32_t bits;
+    std::memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    all = bits > all ? bits : all;
+  }
+  return all;
+}
+
 static void subtract(double share, const double* from, double* to, int64_t n) {
   for (int64_t p = 0; p < n; ++p) to[p] -= share * from[p];
 }
@@ -142,6 +165,7 @@ static constexpr DenseKernels dense_kernels = {
     .dot = dense::dot,
     .sum = dense::sum,
     .sum_of_least = dense::sum_of_least,
+    .largest_bits = dense::largest_bits,
     .subtract = dense::subtract,
     .update_and_multiply = dense::update_and_multiply,
     .count_below = dense::count_below,

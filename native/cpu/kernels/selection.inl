@@ -114,7 +114,7 @@ MS_INLINE uint32_t open_lanes(const BoundLimits& limits, int64_t first, const in
   // The smallest normal number covers what squares below it lose.
   const Vec reach = max(sqrt(upper * upper + set1(limits.error + 0x1p-126f)), upper) * wider, beyond = (upper + reach) * wider;
   for (int64_t q = 0; q < limits.running; ++q) {
-    const Vec lower = lookup(limits.runner_lower + first * limits.most_running + q, kLanes * limits.most_running, places);
+    const Vec lower = lookup(limits.runner_lower + first * limits.most_running + q, used * limits.most_running - q, places);
     const uint32_t far = bits(less(reach, lower - set1(limits.runner_moved[q]))) | bits(less(beyond, lookup(limits.apart + q * limits.k, limits.k, labels)));
     open |= ~far & all;
   }
