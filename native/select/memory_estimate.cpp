@@ -17,7 +17,9 @@ Status selection_memory(const std::string& kind, int64_t rows, int64_t columns, 
   if (kind == "k-means") {
     const double r = static_cast<double>(KMeansAssignment::directions_for(rows, columns, count));
     const double filter = r > 0 ? n * (4 * (r + 1) + 8) + 8 * d * (2 * d + 4 * r) + 4 * std::min(n, 4096.0) * d : 0;
-    const double bounds = n * (8 + 12 + 8 * static_cast<double>(KMeansAssignment::near_for(columns, count)));
+    const int64_t runners = count > 1 ? KMeansAssignment::runners_for(columns, count) : 0;
+    // squared lengths, three bounds and the list of rows that they leave; near ones; runners
+    const double bounds = n * (8 + 12 + 4 + 8 * static_cast<double>(KMeansAssignment::near_for(columns, count)) + 4 * static_cast<double>(runners));
     const double start = n * (4 * (3 + std::floor(std::log(std::max(k, 1.0)))) + 8);
     const double labels = 4 * n * 6 + 8 * n, results = 4 * n * 2 + 8 * n * 2;
     *bytes = filter + bounds + start + labels + results + k * d * 64 + kScratch;
