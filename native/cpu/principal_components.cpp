@@ -3,6 +3,7 @@
 #include <cmath>
 #include <vector>
 
+#include "core/aligned_vector.h"
 #include "cpu/cpu_operations.h"
 #include "cpu/kernels.h"
 #include "cpu/partition.h"
@@ -42,16 +43,16 @@ class Covariance {
 
   bool run() {
     ScratchPlan plan, worker;
-    const size_t shift_at = plan.add<float>(args_.d), rest_at = plan.add<float>(args_.d), sums_at = plan.add<double>(slices_ * first_tile_.back() * tile_);
+    const size_t shift_at = plan.add<float>(args_.d), rest_at = plan.add<float>(args_.d);
     centred_at_ = worker.add<float>(ld_ * kCovarianceRows);
     packed_at_ = worker.add<float>(gemm_.rows * kCovarianceRows);
     workers_at_ = plan.bytes();
     worker_bytes_ = worker.bytes();
     scratch_ = context_.workspace.reserve(workers_at_ + worker_bytes_ * static_cast<size_t>(context_.pool.threads()));
     if (scratch_ == nullptr) return false;
+    sums_.resize(static_cast<size_t>(slices_ * first_tile_.back() * tile_));  // not of the workspace, which stays: no other operation on such rows needs nearly as much
     shift_ = reinterpret_cast<float*>(scratch_ + shift_at);
     rest_ = reinterpret_cast<float*>(scratch_ + rest_at);
-    sums_ = reinterpret_cast<double*>(scratch_ + sums_at);
     split_mean(args_.mean, args_.d, shift_, rest_);
     run_tasks(context_, slices_ * groups_, args_.n * args_.d * args_.d, [&](int64_t task, int worker_index) { add_slice(task / groups_, task % groups_, worker_index); });
     run_tasks(context_, row_panels_, slices_ * args_.d * args_.d, [&](int64_t panel, int) { finish(panel); });
@@ -64,8 +65,8 @@ class Covariance {
 
   // Of the lower triangle, up to and with the diagonal.
   int64_t tiles_of(int64_t panel) const { return blocks_of(std::min(args_.d, (panel + 1) * gemm_.rows), gemm_.columns); }
-  double* tile_sums(int64_t slice, int64_t panel, int64_t column_tile) const {
-    return sums_ + (slice * first_tile_.back() + first_tile_[static_cast<size_t>(panel)] + column_tile) * tile_;
+  double* tile_sums(int64_t slice, int64_t panel, int64_t column_tile) {
+    return sums_.data() + (slice * first_tile_.back() + first_tile_[static_cast<size_t>(panel)] + column_tile) * tile_;
   }
   // Panels of about equal numbers of tiles.
   int64_t first_panel(int64_t group) const {
@@ -133,7 +134,7 @@ class Covariance {
   size_t workers_at_ = 0, worker_bytes_ = 0, centred_at_ = 0, packed_at_ = 0;
   std::byte* scratch_ = nullptr;
   float *shift_ = nullptr, *rest_ = nullptr;
-  double* sums_ = nullptr;
+  AlignedVector<double> sums_;
 };
 
 }  // namespace

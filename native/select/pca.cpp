@@ -121,12 +121,12 @@ Status Pca::advance_covariance() {
     if (whole) {
       MS_TRY(chunk_covariance_.download(covariance_.data(), covariance_.size() * sizeof(double)));
     } else {
-      host_chunk_.resize(covariance_.size());
-      MS_TRY(chunk_covariance_.download(host_chunk_.data(), host_chunk_.size() * sizeof(double)));
+      const double* chunk;
+      MS_TRY(chunk_covariance_.view(0, x_.d() * x_.d(), &host_chunk_, &chunk));
       const double weight = static_cast<double>(rows - 1);
       const size_t d = static_cast<size_t>(x_.d());
       for (size_t p = 0; p < d; ++p) {  // the lower triangle is all that is read
-        for (size_t i = p * d; i <= p * d + p; ++i) covariance_[i] += weight * host_chunk_[i];
+        for (size_t i = p * d; i <= p * d + p; ++i) covariance_[i] += weight * chunk[i];
       }
     }
     row_ = last;
