@@ -1,6 +1,7 @@
 // The fp64 matrices behind principal components, from fp32 products: sums of short chains.
 #include <algorithm>
 #include <cmath>
+#include <new>
 #include <vector>
 
 #include "core/aligned_vector.h"
@@ -50,7 +51,11 @@ class Covariance {
     worker_bytes_ = worker.bytes();
     scratch_ = context_.workspace.reserve(workers_at_ + worker_bytes_ * static_cast<size_t>(context_.pool.threads()));
     if (scratch_ == nullptr) return false;
-    sums_.resize(static_cast<size_t>(slices_ * first_tile_.back() * tile_));  // not of the workspace, which stays: no other operation on such rows needs nearly as much
+    try {  // not of the workspace, which stays: no other operation on such rows needs nearly as much
+      sums_.resize(static_cast<size_t>(slices_ * first_tile_.back() * tile_));
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
     shift_ = reinterpret_cast<float*>(scratch_ + shift_at);
     rest_ = reinterpret_cast<float*>(scratch_ + rest_at);
     split_mean(args_.mean, args_.d, shift_, rest_);

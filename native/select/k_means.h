@@ -59,6 +59,9 @@ class KMeans final : public Task {
   static Status create(std::shared_ptr<Backend> backend, MatrixView x, const KMeansOptions& options,
                        const double* given_centroids, std::unique_ptr<KMeans>* out);
 
+  // Candidates of the start, of several restarts, whose squared distances are kept for every row; those of one restart at least.
+  static int64_t squares_at_once(int64_t d);
+
   Status step(Deadline deadline) override;
   Progress progress() const override;
   const KMeansResult& result() const { return result_; }

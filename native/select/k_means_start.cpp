@@ -41,12 +41,13 @@ int64_t draw_row(const float* squares, int64_t n, const std::vector<double>& pre
 
 }  // namespace
 
+int64_t KMeans::squares_at_once(int64_t d) { return std::max<int64_t>(16, d / 16); }
+
 Status KMeans::allocate_start() {
   const int64_t n = x_.n(), d = x_.d();
   const bool greedy = options_.start == KMeansStart::greedy;
   trials_ = greedy ? 2 + static_cast<int64_t>(std::floor(std::log(static_cast<double>(options_.k)))) : kBlock;
-  // Restarts whose rows are read once for all of them: as many as a third of the rows' bytes holds the squares of.
-  together_ = greedy ? std::clamp<int64_t>(d / (3 * trials_), 1, options_.restarts) : 1;
+  together_ = greedy ? std::clamp<int64_t>(squares_at_once(d) / trials_, 1, options_.restarts) : 1;
   if (greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n * together_ * trials_, sizeof(float)), &trial_));
   if (!greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &minimum_));
   if (!greedy) MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(int32_t)), &nearest_));
