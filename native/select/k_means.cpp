@@ -59,7 +59,7 @@ Status KMeans::allocate() {
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &sums_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k, sizeof(int64_t)), &counts_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(float)), &x_norms_));
-  total_sums_.resize(static_cast<size_t>(k * d));
+  if (!backend_->on_host()) total_sums_.resize(static_cast<size_t>(k * d));
   total_counts_.resize(static_cast<size_t>(k));
   MS_TRY(Buffer::allocate(backend_, bytes_of(n, sizeof(double)), &squares_));
   MS_TRY(Buffer::allocate(backend_, bytes_of(k * d, sizeof(double)), &fp64_centroids_));
@@ -198,7 +198,7 @@ Status KMeans::begin_lloyd() {
   const size_t n = static_cast<size_t>(x_.n());
   run_.labels.assign(n, -1);
   MS_TRY(labels_.upload(run_.labels.data(), n * sizeof(int32_t)));
-  std::fill(total_sums_.begin(), total_sums_.end(), 0.0);
+  std::fill_n(host_sums(), options_.k * x_.d(), 0.0);
   std::fill(total_counts_.begin(), total_counts_.end(), 0);
   MS_TRY(upload_sums());
   phase_ = Phase::assign;
@@ -214,15 +214,24 @@ Status KMeans::begin_pass() {
 }
 
 Status KMeans::upload_centroids(const std::vector<double>& centroids) {
-  const std::vector<float> rounded(centroids.begin(), centroids.end());
   MS_TRY(fp64_centroids_.upload(centroids.data(), centroids.size() * sizeof(double)));
-  MS_TRY(centres_.upload(rounded.data(), rounded.size() * sizeof(float)));
+  const auto round = [](double value) { return static_cast<float>(value); };
+  if (backend_->on_host()) {
+    std::transform(centroids.begin(), centroids.end(), centres_.as<float>(), round);
+  } else {
+    std::vector<float> rounded(centroids.size());
+    std::transform(centroids.begin(), centroids.end(), rounded.begin(), round);
+    MS_TRY(centres_.upload(rounded.data(), rounded.size() * sizeof(float)));
+  }
   const ms_row_norms_args norms{options_.k, x_.d(), centres_.as<float>(), c_norms_.as<float>()};
   return backend_->check(backend_->table().row_norms(backend_->context(), &norms), "row_norms");
 }
 
+// Where they lie if that is ordinary memory, else the copy that upload_sums() takes back.
+double* KMeans::host_sums() { return total_sums_.empty() ? sums_.as<double>() : total_sums_.data(); }
+
 Status KMeans::upload_sums() {
-  MS_TRY(sums_.upload(total_sums_.data(), total_sums_.size() * sizeof(double)));
+  if (!total_sums_.empty()) MS_TRY(sums_.upload(total_sums_.data(), total_sums_.size() * sizeof(double)));
   return counts_.upload(total_counts_.data(), total_counts_.size() * sizeof(int64_t));
 }
 
@@ -244,7 +253,7 @@ Status KMeans::advance_assign() {
 
 Status KMeans::finish_pass() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
-  MS_TRY(sums_.download(total_sums_.data(), total_sums_.size() * sizeof(double)));
+  if (!total_sums_.empty()) MS_TRY(sums_.download(total_sums_.data(), total_sums_.size() * sizeof(double)));
   MS_TRY(counts_.download(total_counts_.data(), total_counts_.size() * sizeof(int64_t)));
   const bool updates_left = run_.iterations < options_.max_iterations;
   const bool empty = std::find(total_counts_.begin(), total_counts_.end(), 0) != total_counts_.end();
@@ -263,9 +272,10 @@ Status KMeans::finish_pass() {
   }
   if (stable) return finish_restart(KMeansStop::labels_stable);
   if (!updates_left) return finish_restart(KMeansStop::iteration_limit);
+  const double* const sums = host_sums();
   for (int64_t j = 0; j < k; ++j) {
     for (int64_t p = j * d; p < (j + 1) * d; ++p)
-      run_.centroids[static_cast<size_t>(p)] = total_sums_[static_cast<size_t>(p)] / static_cast<double>(total_counts_[static_cast<size_t>(j)]);
+      run_.centroids[static_cast<size_t>(p)] = sums[p] / static_cast<double>(total_counts_[static_cast<size_t>(j)]);
   }
   if (options_.spherical) scale_centroids();
   ++run_.iterations;
@@ -288,6 +298,7 @@ void KMeans::scale_centroids() {
 // cluster that keeps at least one other row.
 Status KMeans::refill_empty_clusters() {
   const int64_t n = x_.n(), d = x_.d(), k = options_.k;
+  double* const sums = host_sums();
   std::vector<double> distance(static_cast<size_t>(n));
   for (int64_t first = 0; first < n;) {
     const int64_t last = std::min(n, first + chunk_rows(d));
@@ -306,8 +317,8 @@ Status KMeans::refill_empty_clusters() {
     const float* x = x_.host().row(farthest);
     for (int64_t p = 0; p < d; ++p) {
       const double value = (static_cast<double>(x[p]) + grid_) - grid_;
-      total_sums_[static_cast<size_t>(donor * d + p)] -= value;
-      total_sums_[static_cast<size_t>(j * d + p)] = value;
+      sums[donor * d + p] -= value;
+      sums[j * d + p] = value;
     }
     --total_counts_[static_cast<size_t>(donor)];
     total_counts_[static_cast<size_t>(j)] = 1;
@@ -321,14 +332,15 @@ Status KMeans::refill_empty_clusters() {
 }
 
 // Sum |x|^2 - 2 sum_j S_j . c_j + sum_j n_j |c_j|^2 of the pass just made, in O(k d).
-double KMeans::inertia() const {
+double KMeans::inertia() {
   const int64_t d = x_.d();
+  const double* const sums = host_sums();
   double sum = sum_of_squares_;
   for (int64_t j = 0; j < options_.k; ++j) {
     const double size = static_cast<double>(total_counts_[static_cast<size_t>(j)]);
     for (int64_t p = j * d; p < (j + 1) * d; ++p) {
       const double c = run_.centroids[static_cast<size_t>(p)];
-      sum += c * (size * c - 2 * total_sums_[static_cast<size_t>(p)]);
+      sum += c * (size * c - 2 * sums[p]);
     }
   }
   return std::max(0.0, sum);
@@ -336,7 +348,7 @@ double KMeans::inertia() const {
 
 Status KMeans::finish_restart(KMeansStop stop) {
   run_.stop = stop;
-  if (restart_ == 0 || run_.inertia.back() < best_run_.inertia.back()) best_run_ = run_;
+  if (restart_ == 0 || run_.inertia.back() < best_run_.inertia.back()) best_run_ = std::move(run_);
   ++restart_;
   rows_done_ = 0;
   if (restart_ < options_.restarts) return begin_restart();
@@ -383,6 +395,7 @@ void KMeans::renumber() {
   result_.labels.resize(n);
   for (size_t i = 0; i < n; ++i) result_.labels[i] = number[static_cast<size_t>(best_run_.labels[i])];
   result_.refilled = best_run_.refilled;
+  best_run_ = Run();
   result_.own_distance.assign(n, 0.0);
   if (!options_.want_second) return;
   result_.second_labels.assign(n, -1);

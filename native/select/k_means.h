@@ -111,7 +111,8 @@ class KMeans final : public Task {
   Status advance_assign();
   Status finish_pass();
   Status refill_empty_clusters();
-  double inertia() const;
+  double* host_sums();
+  double inertia();
   Status finish_restart(KMeansStop stop);
   void renumber();
   Status advance_distances();
@@ -152,7 +153,7 @@ class KMeans final : public Task {
   std::vector<double> block_sums_;  // of the squares of every candidate
   std::vector<float> host_;         // what a device's numbers are copied to
   std::vector<int32_t> host_labels_;
-  std::vector<double> total_sums_;     // [k, d]
+  std::vector<double> total_sums_;     // [k, d], where the device's memory is its own
   std::vector<int64_t> total_counts_;  // [k]
   Run run_, best_run_;
   KMeansResult result_;
