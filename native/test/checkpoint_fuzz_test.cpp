@@ -167,7 +167,7 @@ void test_headers() {
         default:
           bytes.insert(at, bytes.substr(at, 1 + pick(random, 30)));
       }
-      if (bytes.empty()) bytes = "x";
+      if (bytes.empty()) bytes.push_back('x');
     }
     probe(path, bytes, tally);
   }
