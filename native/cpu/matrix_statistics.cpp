@@ -1,7 +1,6 @@
 // Sums of rows by label, distances to centroids, and column means, in fp64.
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "cpu/column_sums.h"
 #include "cpu/cpu_operations.h"

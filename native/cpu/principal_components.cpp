@@ -36,8 +36,8 @@ class Covariance {
     const int64_t slices = std::clamp<int64_t>(args.n / std::max<int64_t>(8 * args.d, kLeastSliceRows), 1, kMostSlices);
     slice_rows_ = blocks_of(blocks_of(args.n, slices), kProductRows) * kProductRows;
     slices_ = blocks_of(args.n, slice_rows_);
-    groups_ = std::clamp<int64_t>(blocks_of(2 * int64_t{context.pool.threads()}, slices_), 1, std::max<int64_t>(row_panels_ / 2, 1));
-    if (slices_ >= 2 * context.pool.threads() || context.pool.threads() == 1) groups_ = 1;
+    const int64_t threads = context.pool.threads();
+    groups_ = threads == 1 ? 1 : std::clamp<int64_t>(blocks_of(2 * threads, slices_), 1, std::max<int64_t>(row_panels_ / 2, 1));
     first_tile_.resize(static_cast<size_t>(row_panels_) + 1);
     for (int64_t panel = 0; panel < row_panels_; ++panel) first_tile_[static_cast<size_t>(panel) + 1] = first_tile_[static_cast<size_t>(panel)] + tiles_of(panel);
   }

@@ -6,7 +6,6 @@
 #include <numeric>
 
 #include "select/k_means.h"
-#include "select/row_chunks.h"
 
 namespace mendset {
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstddef>
 
-#include "select/row_chunks.h"
 
 namespace mendset {
 

@@ -1,9 +1,11 @@
 // Thread pool, random streams, deadlines, and opening a backend.
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <vector>
 
 #include "backend/backend.h"
+#include "core/aligned_vector.h"
 #include "core/random.h"
 #include "core/task.h"
 #include "core/thread_pool.h"
@@ -121,6 +123,20 @@ void backends_open() {
   unsetenv("MENDSET_ISA");
 }
 
+// From the heap, from a mapping of its own, and from one of huge pages.
+void aligned_vectors() {
+  for (const size_t bytes : {size_t{64}, (size_t{1} << 20) - 8, size_t{1} << 20, size_t{2} << 20, (size_t{5} << 20) + 8}) {
+    AlignedVector<double> numbers(bytes / sizeof(double));
+    CHECK(reinterpret_cast<uintptr_t>(numbers.data()) % 64 == 0);
+    numbers.front() = 1;
+    numbers.back() = 2;
+    numbers.resize(2 * numbers.size());  // what was there moves along
+    CHECK(numbers.front() == 1 && numbers[numbers.size() / 2 - 1] == 2);
+    numbers.back() = 3;
+    CHECK(numbers.back() == 3);
+  }
+}
+
 }  // namespace
 
 int main() {
@@ -128,5 +144,6 @@ int main() {
   pool_runs_every_task_once();
   tasks_step_until_the_deadline();
   backends_open();
+  aligned_vectors();
   return test::finish();
 }

@@ -3,6 +3,7 @@
 #include "cpu/kernels/over_vectors.inl"
 #include "cpu/kernels/gemm.inl"
 #include "cpu/kernels/reduce.inl"
+#include "cpu/kernels/row_bounds.inl"
 #include "cpu/kernels/selection.inl"
 #include "cpu/kernels/small_product.inl"
 #include "cpu/kernels/rows.inl"

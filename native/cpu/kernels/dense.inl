@@ -39,24 +39,23 @@ static double dot(const double* a, const double* b, int64_t n) {
   return sum_of(sums);
 }
 
-static double sum(const float* x, int64_t n) {
+// Of number(0) .. number(n - 1), as `dot` adds its products.
+template <typename Number> MS_INLINE double sum_by_eights(int64_t n, Number number) {
   double sums[8] = {};
   int64_t p = 0;
   for (; p + 8 <= n; p += 8) {
-    for (int q = 0; q < 8; ++q) sums[q] += static_cast<double>(x[p + q]);
+    for (int q = 0; q < 8; ++q) sums[q] += static_cast<double>(number(p + q));
   }
-  for (int q = 0; p + q < n; ++q) sums[q] += static_cast<double>(x[p + q]);
+  for (int q = 0; p + q < n; ++q) sums[q] += static_cast<double>(number(p + q));
   return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
 }
 
+static double sum(const float* x, int64_t n) {
+  return sum_by_eights(n, [x](int64_t i) { return x[i]; });
+}
+
 static double sum_of_least(const float* x, const float* y, int64_t n) {
-  double sums[8] = {};
-  int64_t p = 0;
-  for (; p + 8 <= n; p += 8) {
-    for (int q = 0; q < 8; ++q) sums[q] += static_cast<double>(x[p + q] < y[p + q] ? x[p + q] : y[p + q]);
-  }
-  for (int q = 0; p + q < n; ++q) sums[q] += static_cast<double>(x[p + q] < y[p + q] ? x[p + q] : y[p + q]);
-  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+  return sum_by_eights(n, [x, y](int64_t i) { return x[i] < y[i] ? x[i] : y[i]; });
 }
 
 static int32_t largest_bits(const float* x, int64_t n) {
